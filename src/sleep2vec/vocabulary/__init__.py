@@ -1,0 +1,1 @@
+"""The words every folder speaks: no files, no tensors, nothing that needs more than numpy."""

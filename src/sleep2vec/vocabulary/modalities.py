@@ -1,0 +1,83 @@
+"""The modalities: the one table that knows their names, rates, units and derivations.
+
+A token is 30 s of one modality, the scoring epoch of the AASM Manual.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from difflib import get_close_matches
+from types import MappingProxyType
+
+from sleep2vec.vocabulary.errors import UnknownModalityError
+
+TOKEN_SECONDS = 30
+
+
+@dataclass(frozen=True)
+class Modality:
+    """One kind of signal as stores hold it and models read it.
+
+    Attributes:
+        name: Short lower-case name, the key everywhere.
+        title: How a report names it.
+        rate_hz: Rate in the store.
+        unit: Unit in the store; ``"robust units"`` where a device's gain is arbitrary.
+        night_scaled: Whether a night's own median and spread are removed at the model's door. False
+            where the level itself is the message (SpO2, IBI): then `centre` and `spread` are fixed.
+        centre, spread: The fixed constants, in `unit`, of a modality that is not `night_scaled`.
+        may_derive_from: Modalities that may have been computed from the same sensor; pairs of them
+            share artefacts, so pretraining draws them rarely.
+    """
+
+    name: str
+    title: str
+    rate_hz: int
+    unit: str
+    night_scaled: bool = True
+    centre: float = 0.0
+    spread: float = 1.0
+    may_derive_from: tuple[str, ...] = ()
+
+    @property
+    def samples_per_token(self) -> int:
+        return self.rate_hz * TOKEN_SECONDS
+
+
+MODALITIES: MappingProxyType[str, Modality] = MappingProxyType(
+    {
+        modality.name: modality
+        for modality in (
+            Modality("eeg", "EEG", 128, "uV"),
+            Modality("eog", "EOG", 128, "uV"),
+            Modality("emg", "chin EMG", 128, "uV"),
+            Modality("ecg", "ECG", 128, "mV"),
+            Modality("airflow", "airflow", 4, "robust units"),
+            Modality("belt", "effort belt", 4, "robust units"),
+            Modality("spo2", "SpO2", 4, "%", night_scaled=False, centre=95.0, spread=3.0),
+            Modality("ibi", "heart-beat intervals", 4, "s", False, 0.9, 0.15, ("ecg",)),
+            Modality("resp", "respiration", 4, "robust units", True, 0.0, 1.0, ("belt", "airflow", "ecg")),
+        )
+    }
+)
+
+
+def derived_together(first: str, second: str) -> bool:
+    """Whether one of the two modalities may have been computed from the other's sensor."""
+    return second in MODALITIES[first].may_derive_from or first in MODALITIES[second].may_derive_from
+
+
+def parse_modalities(names: Iterable[str]) -> tuple[str, ...]:
+    """Check names of modalities and return them in the table's order, each once.
+
+    Raises:
+        UnknownModalityError: a name is not in `MODALITIES`, or there is none at all.
+    """
+    wanted = [name.strip().lower() for name in names if name.strip()]
+    if not wanted:
+        raise UnknownModalityError(f"no modality was named; choose from {', '.join(MODALITIES)}.")
+    for name in wanted:
+        if name not in MODALITIES:
+            guess = get_close_matches(name, MODALITIES, n=1)
+            hint = f" (did you mean {guess[0]!r}?)" if guess else ""
+            raise UnknownModalityError(f"unknown modality {name!r}{hint}; choose from {', '.join(MODALITIES)}.")
+    return tuple(name for name in MODALITIES if name in wanted)

@@ -1,0 +1,103 @@
+"""A night: what the model reads, with the story of where every number came from."""
+
+from dataclasses import dataclass, field
+from datetime import datetime
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sleep2vec.vocabulary.events import Event
+from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
+from sleep2vec.vocabulary.stages import Hypnogram
+from sleep2vec.vocabulary.subject import Subject
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where a modality came from and what was done to it.
+
+    Attributes:
+        channels: Labels of the channels it was computed from, as written in the file.
+        reason: Why these and not others, one sentence.
+        source: The sensor behind it: a modality name, or ``"ppg"`` / ``"pulse"``. IBI from the ECG has
+            source ``"ecg"``: when the ECG falls off, so does it.
+        steps: What was done, in order, one short phrase each (unit, reference, filter, resampling ...).
+        centre, spread: Robust constants of the night (median and scaled MAD of the valid samples), in the
+            stored unit; applied at the model's door where the modality is scaled by night.
+    """
+
+    channels: tuple[str, ...]
+    reason: str
+    source: str
+    steps: tuple[str, ...]
+    centre: float
+    spread: float
+
+
+@dataclass(frozen=True)
+class ChannelDecision:
+    """What became of one channel of the file: the modalities it serves (maybe none), and why."""
+
+    label: str
+    kind: str | None
+    used_for: tuple[str, ...]
+    reason: str
+
+
+@dataclass(frozen=True)
+class Night:
+    """A night on the 30 s token grid (L tokens).
+
+    Attributes:
+        night_id: Names the night; unique within a store.
+        subject: The person.
+        n_tokens: L.
+        grid_start_s: When token 0 begins, from the start of the recording.
+        samples: By modality, (L * samples_per_token,) float32 in the stored unit; absent modalities have
+            no entry. Samples of invalid tokens are 0.
+        valid: By modality, (L,) bool: present and good. Nothing downstream may read an invalid token.
+        provenance: By modality.
+        absent: By modality that is not in `samples`: why, one sentence.
+        decisions: One for each channel of the file.
+        stages: (L,) codes of `vocabulary.stages.FIVE`, NaN where unscored; None when nobody scored.
+        events: Times count from the start of the recording.
+        start: Local time of the recording's first sample, or None.
+        notes: What a person should know (repairs of the reader, doubts), one sentence each.
+    """
+
+    night_id: str
+    subject: Subject
+    n_tokens: int
+    grid_start_s: float
+    samples: dict[str, NDArray[np.float32]]
+    valid: dict[str, NDArray[np.bool_]]
+    provenance: dict[str, Provenance]
+    absent: dict[str, str] = field(default_factory=dict)
+    decisions: tuple[ChannelDecision, ...] = ()
+    stages: Hypnogram | None = None
+    events: tuple[Event, ...] = ()
+    start: datetime | None = None
+    cohort: str | None = None
+    site: str | None = None
+    notes: tuple[str, ...] = ()
+
+    def explain(self) -> str:
+        """What became of each modality and each channel, in words."""
+        hours = self.n_tokens * TOKEN_SECONDS / 3600
+        lines = [f"{self.night_id}: {self.n_tokens} tokens of {TOKEN_SECONDS} s ({hours:.2f} h)", "", "Modalities"]
+        for name in MODALITIES:
+            if name in self.samples:
+                story = self.provenance[name]
+                lines.append(f"  {name:<8} {self.valid[name].mean():4.0%} valid, from {' and '.join(story.channels)}")
+                lines.append(f"           {story.reason}")
+                lines.append(f"           {'; '.join(story.steps)}")
+            else:
+                lines.append(f"  {name:<8} absent: {self.absent.get(name, 'no channel for it')}")
+        lines += ["", "Channels"]
+        width = max((len(decision.label) for decision in self.decisions), default=0)
+        for decision in self.decisions:
+            use = "-> " + ", ".join(decision.used_for) if decision.used_for else "not used"
+            lines.append(f"  {decision.label:<{width}}  {use}: {decision.reason}")
+        if self.notes:
+            lines += ["", "Notes", *(f"  {note}" for note in self.notes)]
+        return "\n".join(lines)

@@ -1,0 +1,25 @@
+"""Physical units as clinics write them."""
+
+import re
+from types import MappingProxyType
+
+_VOLTS = MappingProxyType({"v": 1.0, "mv": 1e-3, "uv": 1e-6, "nv": 1e-9})
+_WORDS = MappingProxyType(
+    {"volt": "v", "volts": "v", "millivolt": "mv", "millivolts": "mv", "microvolt": "uv", "microvolts": "uv"}
+)
+
+
+def volts_per_unit(unit: str) -> float | None:
+    """How many volts one `unit` is (``"uV"``, ``"µV"``, ``"Microvolt"``, ``"mV"``, ``"V"``), or None if it is no voltage.
+
+    The micro sign arrives as U+00B5, as the Greek letter U+03BC, as ``u`` or as one mangled byte.
+    """
+    text = re.sub(r"[\s._\[\]()]", "", unit).replace("\u00b5", "u").replace("\u03bc", "u").replace("\ufffd", "u")
+    text = text.lower()
+    return _VOLTS.get(_WORDS.get(text, text))
+
+
+def factor_between(unit: str, target: str) -> float | None:
+    """What samples in `unit` are multiplied with to be in `target` (both voltages), or None if either is no voltage."""
+    given, wanted = volts_per_unit(unit), volts_per_unit(target)
+    return None if given is None or wanted is None else given / wanted
