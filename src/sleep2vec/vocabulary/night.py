@@ -11,6 +11,9 @@ from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 from sleep2vec.vocabulary.stages import Hypnogram
 from sleep2vec.vocabulary.subject import Subject
 
+SIMULATED = "simulated"
+"""The cohort of nights that `sleep2vec.simulation` made: what is trained on nothing else must say so."""
+
 
 @dataclass(frozen=True)
 class Provenance:

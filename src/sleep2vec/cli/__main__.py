@@ -1,0 +1,3 @@
+from sleep2vec.cli.main import run
+
+run()

@@ -1,0 +1,27 @@
+"""`sleep2vec finetune`: teach a model a task."""
+
+from typing import Annotated
+
+import typer
+
+NAME = "finetune"
+
+
+def command(
+    recipe: Annotated[str, typer.Option(help="A YAML file, or the name of a shipped recipe (tiny-demo-staging).")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
+    ] = None,
+) -> None:
+    """Fine-tune a model for staging from any subset of sensors. Run it again to go on where it was stopped."""
+    from sleep2vec.cli.training_progress import training_bar
+    from sleep2vec.recipes.loading import load_recipe
+    from sleep2vec.recipes.schema import FinetuneRecipe
+
+    checked = load_recipe(recipe, FinetuneRecipe, settings or [])
+    from sleep2vec.recipes.finetuning import run_finetuning
+
+    with training_bar("finetune", checked.batch_windows) as watch:
+        scores = run_finetuning(checked, watch)
+    typer.echo(", ".join(f"{name} {value:.3f}" for name, value in scores.items()) or "nobody was kept for validation")
+    typer.echo(f"model: {checked.out}")

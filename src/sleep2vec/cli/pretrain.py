@@ -1,0 +1,27 @@
+"""`sleep2vec pretrain`: align the signals of a store's nights."""
+
+from typing import Annotated
+
+import typer
+
+NAME = "pretrain"
+
+
+def command(
+    recipe: Annotated[str, typer.Option(help="A YAML file, or the name of a shipped recipe (tiny-demo, paper-base).")],
+    settings: Annotated[
+        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
+    ] = None,
+) -> None:
+    """Pretrain a model without labels. Run it again to go on where it was stopped."""
+    from sleep2vec.cli.training_progress import training_bar
+    from sleep2vec.recipes.loading import load_recipe
+    from sleep2vec.recipes.schema import PretrainRecipe
+
+    checked = load_recipe(recipe, PretrainRecipe, settings or [])
+    from sleep2vec.recipes.pretraining import run_pretraining
+
+    with training_bar("pretrain", checked.batches.batch_windows) as watch:
+        scores = run_pretraining(checked, watch)
+    typer.echo(", ".join(f"{name} {value:.3f}" for name, value in scores.items()) or "nobody was kept for validation")
+    typer.echo(f"model: {checked.out}")

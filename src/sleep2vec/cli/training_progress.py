@@ -1,0 +1,28 @@
+"""The bar of a training run."""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Protocol
+
+from sleep2vec.cli.progress import progress_bar
+
+
+class StepReport(Protocol):
+    """What the training loop tells after every step."""
+
+    step: int
+    n_steps: int
+    loss: float
+    seconds_per_step: float
+
+
+@contextmanager
+def training_bar(what: str, windows_per_step: int) -> Iterator[Callable[[StepReport], None]]:
+    """A bar that shows the loss and the speed."""
+    with progress_bar(what, "steps") as update:
+
+        def watch(report: StepReport) -> None:
+            speed = windows_per_step / max(report.seconds_per_step, 1e-9)
+            update(report.step, report.n_steps, f"loss {report.loss:.3f}, {speed:.0f} windows/s")
+
+        yield watch

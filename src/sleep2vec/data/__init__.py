@@ -1,0 +1,1 @@
+"""From stores to batches; the lowest folder that knows tensors."""

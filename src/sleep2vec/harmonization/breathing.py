@@ -1,0 +1,49 @@
+"""A breathing waveform from whatever recorded breathing.
+
+Letters: N samples at the stored rate of 4 Hz.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+
+from sleep2vec.harmonization.filters import BANDS, apply_band
+from sleep2vec.harmonization.heartbeats import Beats, intervals_of, on_grid
+
+# Adults breathe 6-30 times a minute; what an ECG shows of it is judged there.
+_BREATHS_HZ = (0.1, 0.5)
+
+
+def breathing_band(samples_N: NDArray[np.float32], rate_hz: float) -> NDArray[np.floating]:
+    """The 0.05-0.7 Hz of a breathing signal (N,) without NaN; zero phase."""
+    return apply_band(samples_N, rate_hz, BANDS["resp"])
+
+
+def breathing_of_beats(beats: Beats, grid_times_N: NDArray[np.float64]) -> tuple[NDArray[np.float32], str]:
+    """ECG-derived respiration: the height of R peaks or the respiratory change of the intervals between them.
+
+    Both are laid on the grid by the beats' times; the one whose power from 0.1 to 0.5 Hz is more of one
+    frequency is taken (Moody et al., Computers in Cardiology 12 (1985), for the heights).
+
+    Returns:
+        (N,) float32 with NaN where beats are missing, and what it is, for a person.
+    """
+    heights_N = on_grid(beats.times_s, beats.heights, grid_times_N)
+    intervals_N = on_grid(*intervals_of(beats), grid_times_N)
+    if _concentration(heights_N) >= _concentration(intervals_N):
+        return heights_N, "height of R peaks"
+    return intervals_N, "respiratory change of beat-to-beat intervals"
+
+
+def _concentration(waveform_N: NDArray[np.float32], rate_hz: float = 4.0) -> float:
+    """Share of the power of breathing frequencies that lies within 0.04 Hz of their peak, 0 to 1."""
+    known = waveform_N[np.isfinite(waveform_N)]
+    if len(known) < 60 * rate_hz:
+        return 0.0
+    hz, power = signal.welch(known - known.mean(), rate_hz, nperseg=int(60 * rate_hz))
+    breaths = (hz >= _BREATHS_HZ[0]) & (hz <= _BREATHS_HZ[1])
+    total = power[breaths].sum()
+    if total <= 0:
+        return 0.0
+    peak_hz = hz[breaths][power[breaths].argmax()]
+    return float(power[breaths & (np.abs(hz - peak_hz) <= 0.04)].sum() / total)

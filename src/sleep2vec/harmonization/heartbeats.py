@@ -1,0 +1,182 @@
+"""Heart beats and the intervals between them.
+
+Letters: T samples at the recording's rate, K beats, N samples at the stored rate.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import signal
+from scipy.interpolate import PchipInterpolator
+
+# Intervals of 0.3-2.0 s (200-30 beats a minute): the range of adult sinus rhythm in sleep with a margin,
+# as in Task Force of the ESC and NASPE, Circulation 93 (1996): outside is an artefact or an ectopic beat.
+SHORTEST_S, LONGEST_S = 0.3, 2.0
+# An interval that differs more than this from the median of its neighbours is not sinus rhythm (Malik's 20 %
+# rule, loosened because it is held against a median and respiration alone reaches 20 % in the young).
+_OFF_MEDIAN = 0.3
+_NEIGHBOURS = 11
+# Intervals are interpolated across at most this long a stretch without accepted ones.
+LONGEST_BRIDGE_S = 3.5
+# sleepecg filters to 30 Hz; below this rate there is no room.
+SLOWEST_ECG_HZ = 64.0
+
+
+@dataclass(frozen=True)
+class Beats:
+    """Heart beats in order.
+
+    Attributes:
+        times_s: (K,) of the R peak (pulse peak for PPG), from the first sample.
+        heights: (K,) height of the peak in the band-passed signal.
+    """
+
+    times_s: NDArray[np.float64]
+    heights: NDArray[np.float64]
+
+
+def beats_of_ecg(ecg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz: float) -> Beats:
+    """Find R peaks, of either polarity, to a fraction of a sample.
+
+    The detector is sleepecg's (a Pan-Tompkins relative, filtered without delay); it marks the peak of the
+    5-30 Hz band, and a parabola through three samples places it between them.
+
+    Args:
+        ecg_T: (T,) without NaN.
+        hole_T: (T,) where nothing is to be found (gaps, bad tokens); each stretch between is searched alone.
+        rate_hz: the recording's own rate.
+    """
+    from sleepecg import detect_heartbeats
+
+    sections = signal.butter(2, (5.0, min(30.0, 0.45 * rate_hz)), "bandpass", fs=rate_hz, output="sos")
+    band_T = np.ascontiguousarray(signal.sosfiltfilt(sections, ecg_T))
+    band_T *= _polarity(band_T, hole_T, rate_hz)
+    found = []
+    for start, end in _stretches(~hole_T, int(5 * rate_hz)):
+        stretch = band_T[start:end]
+        # One artefact would raise the adaptive threshold above the beats behind it.
+        limit = 5.0 * _typical_peak(stretch, rate_hz)
+        if limit > 0:
+            found.append(start + detect_heartbeats(np.clip(stretch, -limit, limit), rate_hz))
+    marks = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
+    return _refine(band_T, marks, rate_hz, reach_s=0.05)
+
+
+def beats_of_ppg(ppg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz: float) -> Beats:
+    """Find pulse peaks in a photoplethysmogram (0.5-8 Hz, at least 0.3 s apart, a third of the local height).
+
+    Args:
+        ppg_T: (T,) without NaN.
+        hole_T: (T,) where nothing is to be found.
+        rate_hz: the recording's own rate.
+    """
+    sections = signal.butter(2, (0.5, min(8.0, 0.45 * rate_hz)), "bandpass", fs=rate_hz, output="sos")
+    band_T = signal.sosfiltfilt(sections, ppg_T)
+    marks, _ = signal.find_peaks(band_T, distance=max(1, int(SHORTEST_S * rate_hz)))
+    marks = marks[~hole_T[marks]]
+    if marks.size:
+        local = signal.medfilt(np.maximum(band_T[marks], 0.0), min(_NEIGHBOURS, marks.size - 1 + marks.size % 2))
+        marks = marks[band_T[marks] > local / 3]
+    return _refine(band_T, marks, rate_hz, reach_s=2.0 / rate_hz)
+
+
+def _polarity(band_T: NDArray[np.float64], hole_T: NDArray[np.bool_], rate_hz: float) -> float:
+    """1 where the larger swing of a beat is up, -1 where it is down."""
+    block = int(2 * rate_hz)
+    usable_T = np.where(hole_T, 0.0, band_T)[: len(band_T) // block * block].reshape(-1, block)
+    if usable_T.size == 0:
+        return 1.0
+    return 1.0 if np.median(usable_T.max(axis=1)) >= np.median(-usable_T.min(axis=1)) else -1.0
+
+
+def _typical_peak(stretch: NDArray[np.float64], rate_hz: float) -> float:
+    block = int(2 * rate_hz)
+    whole = stretch[: len(stretch) // block * block].reshape(-1, block)
+    return float(np.median(whole.max(axis=1)))
+
+
+def _stretches(good_T: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]]:
+    turns = np.flatnonzero(np.diff(np.concatenate([[False], good_T, [False]]))).reshape(-1, 2)
+    return [(int(start), int(end)) for start, end in turns if end - start >= shortest]
+
+
+def _refine(band_T: NDArray[np.float64], marks: NDArray[np.int64], rate_hz: float, reach_s: float) -> Beats:
+    """Move each mark to the highest sample nearby, then to the top of the parabola through it."""
+    reach = max(1, round(reach_s * rate_hz))
+    marks = marks[(marks > reach) & (marks < len(band_T) - reach - 1)]
+    if marks.size == 0:
+        return Beats(np.zeros(0), np.zeros(0))
+    around = marks[:, None] + np.arange(-reach, reach + 1)
+    peaks = np.unique(marks + band_T[around].argmax(axis=1) - reach)
+    before, top, after = band_T[peaks - 1], band_T[peaks], band_T[peaks + 1]
+    curvature = before - 2 * top + after
+    # A mark at the edge of its window need not be a peak: its parabola opens upward.
+    offset = np.where(curvature < 0, 0.5 * (before - after) / np.where(curvature < 0, curvature, -1.0), 0.0)
+    return Beats((peaks + np.clip(offset, -0.5, 0.5)) / rate_hz, top)
+
+
+def intervals_of(beats: Beats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Accepted intervals between neighbouring beats and where they stand.
+
+    A beat that splits one interval of the usual length in two is dropped. An interval that is implausible, or
+    far from its neighbours' median (an ectopic beat and its pause, a missed beat), is left out.
+
+    Returns:
+        times_s: (I,) the middle of each interval, where a mean over it has no delay.
+        intervals_s: (I,) its length.
+    """
+    times_s = _without_extra_beats(beats.times_s)
+    intervals_s = np.diff(times_s)
+    if intervals_s.size == 0:
+        return np.zeros(0), np.zeros(0)
+    usual_s = _running_median(intervals_s)
+    accepted = (intervals_s >= SHORTEST_S) & (intervals_s <= LONGEST_S)
+    accepted &= np.abs(intervals_s - usual_s) <= _OFF_MEDIAN * usual_s
+    return (times_s[:-1] + intervals_s / 2)[accepted], intervals_s[accepted]
+
+
+def _without_extra_beats(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    intervals_s = np.diff(times_s)
+    if intervals_s.size < 3:
+        return times_s
+    usual_s = _running_median(intervals_s)
+    pair_s = intervals_s[:-1] + intervals_s[1:]
+    # Beat i + 1 stands inside what would be one usual interval.
+    extra = (np.abs(pair_s - usual_s[:-1]) < 0.2 * usual_s[:-1]) & (
+        np.minimum(intervals_s[:-1], intervals_s[1:]) < 0.7 * usual_s[:-1]
+    )
+    extra[1:] &= ~extra[:-1]
+    return np.delete(times_s, np.flatnonzero(extra) + 1)
+
+
+def _running_median(intervals_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    half = _NEIGHBOURS // 2
+    padded = np.pad(intervals_s, half, mode="reflect" if len(intervals_s) > half else "edge")
+    medians: NDArray[np.float64] = np.median(np.lib.stride_tricks.sliding_window_view(padded, _NEIGHBOURS), axis=1)
+    return medians
+
+
+def on_grid(
+    times_s: NDArray[np.float64], values: NDArray[np.float64], grid_times_N: NDArray[np.float64]
+) -> NDArray[np.float32]:
+    """Values that stand at irregular times, laid on a grid by a monotone cubic (PCHIP), which cannot overshoot.
+
+    Returns:
+        (N,) float32; NaN before the first and after the last value by more than `LONGEST_BRIDGE_S` / 2, and
+        between values further apart than `LONGEST_BRIDGE_S`.
+    """
+    laid_N = np.full(len(grid_times_N), np.nan, dtype=np.float32)
+    if len(times_s) < 2:
+        return laid_N
+    inside_N = (grid_times_N >= times_s[0] - LONGEST_BRIDGE_S / 2) & (
+        grid_times_N <= times_s[-1] + LONGEST_BRIDGE_S / 2
+    )
+    # Outside the first and last value the nearest one stands.
+    within = np.clip(grid_times_N[inside_N], times_s[0], times_s[-1])
+    laid_N[inside_N] = PchipInterpolator(times_s, values)(within)
+    after = np.searchsorted(times_s, grid_times_N)
+    gap_N = (after > 0) & (after < len(times_s))
+    gap_N[gap_N] = np.diff(times_s)[after[gap_N] - 1] > LONGEST_BRIDGE_S
+    laid_N[gap_N] = np.nan
+    return laid_N

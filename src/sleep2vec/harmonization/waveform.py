@@ -1,0 +1,177 @@
+"""One sensor's samples: read, judged, freed of what is bad, filtered and laid on the grid.
+
+Letters: T samples at the recording's rate, N samples at the stored rate, L tokens.
+"""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sleep2vec.harmonization.align import Grid
+from sleep2vec.harmonization.filters import BANDS, apply_band, describe, mains_of, remove_mains
+from sleep2vec.harmonization.montage import Candidate, trace_of
+from sleep2vec.harmonization.quality import (
+    Verdict,
+    bridge,
+    impossible_spo2,
+    judge_coverage,
+    judge_spo2,
+    judge_waveform,
+)
+from sleep2vec.harmonization.resample import hold, resample
+from sleep2vec.harmonization.scale import robust_scale
+from sleep2vec.vocabulary.modalities import MODALITIES
+from sleep2vec.vocabulary.night import Provenance
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A candidate's samples on the grid's time, at their own rate, with nothing bad left in them.
+
+    Attributes:
+        samples_T: (T,) float32 without NaN; bad tokens and gaps are straight lines.
+        hole_T: (T,) bool, those lines.
+        rate_hz: The recording's own rate.
+        verdict: Of the tokens.
+    """
+
+    candidate: Candidate
+    samples_T: NDArray[np.float32]
+    hole_T: NDArray[np.bool_]
+    rate_hz: float
+    verdict: Verdict
+    steps: tuple[str, ...]
+    doubts: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """A modality as the night keeps it. `samples_N` holds no NaN and 0 in invalid tokens."""
+
+    samples_N: NDArray[np.float32]
+    valid_L: NDArray[np.bool_]
+    provenance: Provenance
+    channels: tuple[int, ...]
+    doubts: tuple[str, ...] = ()
+
+    @property
+    def valid_share(self) -> float:
+        return float(self.valid_L.mean())
+
+
+def prepare(candidate: Candidate, grid: Grid, modality: str) -> Prepared:
+    """Read a candidate and take out what the detectors reject, before any filter can spread it."""
+    trace = trace_of(candidate)
+    part_T = grid.take(trace.samples_T, trace.rate_hz)
+    edges_L1 = grid.edges_of(trace.rate_hz)
+    at_limit_T = None
+    if trace.at_limit_T is not None:
+        at_limit_T = np.zeros(len(part_T), dtype=bool)
+        recorded = trace.at_limit_T[edges_L1[0] : edges_L1[-1]]
+        at_limit_T[: len(recorded)] = recorded
+    edges_L1 = edges_L1 - edges_L1[0]
+    missing_T = ~np.isfinite(part_T)
+    filled_T = bridge(part_T, missing_T, trace.rate_hz)
+    verdict = judge_waveform(filled_T, at_limit_T, missing_T, edges_L1, trace.rate_hz, modality)
+    hole_T = missing_T
+    if verdict.bad_L.any():
+        hole_T = missing_T | np.repeat(verdict.bad_L, np.diff(edges_L1))
+        filled_T = bridge(part_T, hole_T, trace.rate_hz)
+    return Prepared(candidate, filled_T, hole_T, trace.rate_hz, verdict, trace.steps, trace.doubts)
+
+
+def finish(prepared: Prepared, grid: Grid, modality: str, source: str) -> Outcome:
+    """Resample, filter and lay a prepared waveform on the grid."""
+    kind = MODALITIES[modality]
+    steps = [*prepared.steps]
+    samples_N: NDArray[np.floating] = resample(prepared.samples_T, prepared.rate_hz, kind.rate_hz)
+    if prepared.rate_hz != kind.rate_hz:
+        steps.append(f"{prepared.rate_hz:g} to {kind.rate_hz} Hz" + _missing_top(prepared.rate_hz, kind.rate_hz))
+    samples_N = apply_band(samples_N, kind.rate_hz, BANDS[modality])
+    steps.append(describe(BANDS[modality], kind.rate_hz))
+    if modality == "emg":
+        mains_hz = mains_of(samples_N, kind.rate_hz)
+        if mains_hz is not None:
+            samples_N = remove_mains(samples_N, kind.rate_hz, mains_hz)
+            steps.append(f"mains of {mains_hz:g} Hz removed")
+    steps.append(prepared.verdict.describe())
+    channels = tuple(channel.index for channel in prepared.candidate.channels)
+    return _outcome(
+        grid.fit(samples_N, kind.rate_hz),
+        ~prepared.verdict.bad_L,
+        modality,
+        Provenance(prepared.candidate.labels, prepared.candidate.reason, source, tuple(steps), 0.0, 1.0),
+        channels,
+        prepared.doubts,
+    )
+
+
+def saturation(candidate: Candidate, grid: Grid) -> Outcome:
+    """SpO2 at 4 Hz: each reading held until the next; lost or impossible ones replaced by the last good one."""
+    trace = trace_of(candidate)
+    part_T = grid.take(trace.samples_T, trace.rate_hz)
+    edges_L1 = grid.edges_of(trace.rate_hz)
+    verdict = judge_spo2(part_T, edges_L1 - edges_L1[0])
+    good_T = np.where(impossible_spo2(part_T), np.float32(np.nan), part_T)
+    times_N = grid.times_of(MODALITIES["spo2"].rate_hz) - grid.start_s
+    held_N = _last_good(hold(good_T, trace.rate_hz, times_N))
+    steps = (*trace.steps, f"held from {trace.rate_hz:g} to {MODALITIES['spo2'].rate_hz} Hz", verdict.describe())
+    return _outcome(
+        np.minimum(held_N, 100.0),
+        ~verdict.bad_L,
+        "spo2",
+        Provenance(candidate.labels, candidate.reason, "spo2", steps, 0.0, 1.0),
+        tuple(channel.index for channel in candidate.channels),
+        trace.doubts,
+    )
+
+
+def from_values(
+    values_N: NDArray[np.floating], modality: str, n_tokens: int, provenance: Provenance, channels: tuple[int, ...]
+) -> Outcome:
+    """A derived modality at its stored rate, (N,) with NaN where unknown; tokens need enough known samples."""
+    known_N = np.isfinite(values_N)
+    verdict = judge_coverage(known_N, n_tokens)
+    places_N = np.arange(len(values_N))
+    filled_N = np.zeros(len(values_N), dtype=np.float32)
+    if known_N.any():
+        filled_N[:] = np.interp(places_N, places_N[known_N], values_N[known_N])
+    steps = (*provenance.steps, verdict.describe())
+    story = Provenance(provenance.channels, provenance.reason, provenance.source, steps, 0.0, 1.0)
+    return _outcome(filled_N, ~verdict.bad_L, modality, story, channels)
+
+
+def _outcome(
+    samples_N: NDArray[np.floating],
+    valid_L: NDArray[np.bool_],
+    modality: str,
+    story: Provenance,
+    channels: tuple[int, ...],
+    doubts: tuple[str, ...] = (),
+) -> Outcome:
+    """Scale what has no unit, note the robust constants, and put 0 where nothing may be read."""
+    centre, spread = robust_scale(samples_N, valid_L)
+    steps = story.steps
+    stored_N = np.asarray(samples_N, dtype=np.float32)
+    if MODALITIES[modality].unit == "robust units":
+        stored_N = (stored_N - np.float32(centre)) / np.float32(spread)
+        steps = (*steps, f"centred on {centre:.3g} and divided by the night's robust spread {spread:.3g}")
+        centre, spread = 0.0, 1.0
+    stored_LS = np.where(valid_L[:, None], stored_N.reshape(len(valid_L), -1), np.float32(0.0))
+    told = Provenance(story.channels, story.reason, story.source, steps, centre, spread)
+    return Outcome(stored_LS.reshape(-1), valid_L, told, channels, doubts)
+
+
+def _last_good(held_N: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Each NaN replaced by the last value before it, the first ones by the first value; zeros if there is none."""
+    known_N = np.isfinite(held_N)
+    if not known_N.any():
+        return np.zeros_like(held_N)
+    last_N = np.maximum.accumulate(np.where(known_N, np.arange(len(held_N)), 0))
+    carried_N: NDArray[np.float32] = np.where(np.isfinite(held_N[last_N]), held_N[last_N], held_N[known_N.argmax()])
+    return carried_N
+
+
+def _missing_top(from_hz: float, to_hz: float) -> str:
+    return f" (nothing above {from_hz / 2:g} Hz in the file)" if from_hz < to_hz else ""

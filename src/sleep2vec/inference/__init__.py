@@ -1,0 +1,1 @@
+"""From a night to a result."""

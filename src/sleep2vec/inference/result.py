@@ -1,0 +1,96 @@
+"""What a model says of a night.
+
+Dimension letters: L tokens, C stages, M modalities, D features.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sleep2vec.metrics.sleep_statistics import SleepStatistics, sleep_statistics
+from sleep2vec.vocabulary.night import Night
+from sleep2vec.vocabulary.stages import STAGE_NAMES, Hypnogram, Scheme, regroup_probabilities
+
+
+@dataclass(frozen=True)
+class NightResult:
+    """Stages of a night, how sure they are, and which sensors decided.
+
+    Attributes:
+        night: What was read, with its provenance; `night.stages` is the reference scoring, if there is one.
+        model_name: Which model answered.
+        simulated_weights: Whether it was trained on simulated nights only.
+        modalities: M names, the sensors the model was given.
+        probabilities: (L, 5); rows of NaN where no sensor was valid: there the model abstains.
+        sensor_weights: (L, M); each row adds up to 1, or to 0 where the model abstains.
+        valid: (L, M) bool.
+        embeddings: (L, D) float32, one for each token; NaN where the model abstains.
+        night_embedding: (D,).
+        warnings: What a person should know before believing it, one sentence each.
+        versions: Of the software, by name.
+    """
+
+    night: Night
+    model_name: str
+    simulated_weights: bool
+    modalities: tuple[str, ...]
+    probabilities: NDArray[np.float32]
+    sensor_weights: NDArray[np.float32]
+    valid: NDArray[np.bool_]
+    embeddings: NDArray[np.float32]
+    night_embedding: NDArray[np.float32]
+    warnings: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    @cached_property
+    def stages(self) -> Hypnogram:
+        """(L,) codes of `vocabulary.stages.FIVE`, NaN where the model abstains."""
+        return self.stages_of(5)
+
+    def stages_of(self, scheme: Scheme) -> Hypnogram:
+        """(L,) codes in five, four or three classes; the likeliest class after adding up probabilities."""
+        answered_L = np.isfinite(self.probabilities).all(axis=1)
+        stages_L = np.full(len(answered_L), np.nan, dtype=np.float32)
+        stages_L[answered_L] = regroup_probabilities(self.probabilities[answered_L], scheme).argmax(axis=1)
+        return stages_L
+
+    def words_of(self, scheme: Scheme) -> list[str | None]:
+        """The same as words (``"N2"``, ``"Light"`` ...), None where the model abstains."""
+        names = STAGE_NAMES[scheme]
+        return [None if np.isnan(stage) else names[int(stage)] for stage in self.stages_of(scheme)]
+
+    @cached_property
+    def statistics(self) -> SleepStatistics:
+        """Sleep statistics of `stages`, counted from lights off where it was annotated."""
+        return sleep_statistics(
+            self.stages,
+            lights_off_s=self.mark_s("lights_off"),
+            lights_on_s=self.mark_s("lights_on"),
+            grid_start_s=self.night.grid_start_s,
+        )
+
+    def mark_s(self, kind: str) -> float | None:
+        """When a mark was annotated, from the start of the recording, or None."""
+        return next((event.onset_s for event in self.night.events if event.kind == kind), None)
+
+    def save(self, folder: Path) -> list[Path]:
+        """Write every export into `folder` and return the paths; all of them or, on an error, none."""
+        from sleep2vec.inference.export import save_all
+
+        return save_all(self, folder)
+
+    def report(self, path: Path) -> None:
+        """Write the self-contained HTML page."""
+        from sleep2vec.inference.export import html
+
+        path.write_text(html(self), encoding="utf-8")
+
+    def to_edf_plus(self, path: Path) -> None:
+        """Write the stages as an EDF+ annotation file."""
+        from sleep2vec.inference.export import edf_plus
+
+        edf_plus(self, path)

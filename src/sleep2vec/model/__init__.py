@@ -1,0 +1,1 @@
+"""From tensors to embeddings: no labels, and no files but the checkpoint."""

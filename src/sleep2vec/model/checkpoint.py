@@ -1,0 +1,69 @@
+"""A model on disk: a folder with ``model.safetensors``, ``config.json`` and ``card.md``; nothing is ever unpickled."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from sleep2vec.vocabulary.errors import ModelError
+
+FORMAT = 1
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.md"
+
+
+def save_checkpoint(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any], card: str) -> None:
+    """Write a checkpoint into `folder`, each file whole or not at all, the weights last."""
+    folder.mkdir(parents=True, exist_ok=True)
+    _replace(folder / CONFIG, json.dumps({"format": FORMAT, **config}, indent=2).encode())
+    _replace(folder / CARD, card.encode())
+    save_tensors(folder / WEIGHTS, weights)
+
+
+def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
+    """Write tensors as safetensors, whole or not at all."""
+    temporary = path.with_name(f".{path.name}.part")
+    save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+    os.replace(temporary, path)
+
+
+def load_config(folder: Path) -> dict[str, Any]:
+    """The ``config.json`` of a checkpoint.
+
+    Raises:
+        ModelError: the folder is no checkpoint, lacks its weights, or was written by a later sleep2vec.
+    """
+    if not folder.is_dir():
+        raise ModelError(f"{folder} is not a folder; a model is a folder with {WEIGHTS} and {CONFIG}.")
+    missing = [name for name in (WEIGHTS, CONFIG) if not (folder / name).is_file()]
+    if missing:
+        raise ModelError(
+            f"{folder} is no model: it lacks {' and '.join(missing)}; name the folder that "
+            "`sleep2vec pretrain` or `sleep2vec finetune` wrote (the same command resumes an unfinished run)."
+        )
+    try:
+        config = json.loads((folder / CONFIG).read_text())
+        version = config["format"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise ModelError(f"{folder / CONFIG} is damaged; copy the model again.") from None
+    if version != FORMAT:
+        raise ModelError(f"{folder} has model format {version}, this sleep2vec reads format {FORMAT}.")
+    return dict(config)
+
+
+def load_weights(folder: Path) -> dict[str, Tensor]:
+    """The tensors of a checkpoint. Raises `ModelError` when the file is damaged."""
+    try:
+        return load_file(folder / WEIGHTS)
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{folder / WEIGHTS} is damaged ({error}); copy the model again.") from None
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.part")
+    temporary.write_bytes(content)
+    os.replace(temporary, path)

@@ -1,0 +1,148 @@
+"""From the samples of a token to its features, one tokenizer a modality.
+
+A token depends on its own 30 s only; context is the backbone's work.
+
+Dimension letters: B windows, L tokens, S samples of a token, W frames of a token, F frequencies, N bands, D features.
+"""
+
+import math
+from collections.abc import Callable
+from itertools import pairwise
+from types import MappingProxyType
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from sleep2vec.vocabulary.modalities import Modality
+
+TokenizerName = Literal["spectral", "mlp"]
+
+
+class ResidualMLP(nn.Module):
+    """Linear n -> 2D, SiLU, linear 2D -> D, beside a linear skip; then LayerNorm."""
+
+    def __init__(self, n_in: int, width: int, dropout: float) -> None:
+        super().__init__()
+        self.body = nn.Sequential(
+            nn.Linear(n_in, 2 * width), nn.SiLU(), nn.Dropout(dropout), nn.Linear(2 * width, width)
+        )
+        self.skip = nn.Linear(n_in, width)
+        self.norm = nn.LayerNorm(width)
+
+    def forward(self, values: Tensor) -> Tensor:
+        return self.norm(self.body(values) + self.skip(values))
+
+
+class MLPTokenizer(nn.Module):
+    """The paper's tokenizer: a residual MLP on the raw samples. It has to learn every phase of every wave.
+
+    Shape:
+        (B, L, S) scaled samples -> (B, L, D)
+    """
+
+    def __init__(self, modality: Modality, width: int, dropout: float) -> None:
+        super().__init__()
+        self.mlp = ResidualMLP(modality.samples_per_token, width, dropout)
+
+    def forward(self, samples_BLS: Tensor) -> Tensor:
+        return self.mlp(samples_BLS)
+
+
+class SpectralTokenizer(nn.Module):
+    """Log power in bands, its variation within the token, and the level; then a residual MLP.
+
+    Sleep is scored by what oscillates and how strongly, not by the phase at the start of an epoch: a wave and its
+    shifted copy get the same features, so a few dozen nights teach what the paper's tokenizer needs thousands for.
+    Signals above 30 Hz are read in frames of 2 s (a spindle lasts 0.5-2 s); the slow ones in frames of 30 s, which
+    tell the bands of heart-rate variability apart, and of 10 s, in which an apnea stands out.
+
+    Shape:
+        (B, L, S) scaled samples -> (B, L, D)
+    """
+
+    def __init__(self, modality: Modality, width: int, dropout: float) -> None:
+        super().__init__()
+        frames_s = (2.0,) if modality.rate_hz > 30 else (30.0, 10.0)
+        self.spectra = nn.ModuleList(_BandPowers(modality.rate_hz, seconds) for seconds in frames_s)
+        n_features = sum(spectrum.n_features(modality.samples_per_token) for spectrum in self.spectra)
+        self.mlp = ResidualMLP(n_features + _Level.N_FEATURES, width, dropout)
+        self.level = _Level()
+
+    def forward(self, samples_BLS: Tensor) -> Tensor:
+        return self.mlp(self.features(samples_BLS))
+
+    def features(self, samples_BLS: Tensor) -> Tensor:
+        """The fixed part: (B, L, S) -> (B, L, n_features)."""
+        # Power of 16-bit floats over- and underflows, and no FFT takes them.
+        with torch.autocast(samples_BLS.device.type, enabled=False):
+            parts = [spectrum(samples_BLS) for spectrum in self.spectra]
+            return torch.cat([*parts, self.level(samples_BLS)], dim=-1)
+
+
+class _BandPowers(nn.Module):
+    """Mean and standard deviation over half-overlapping Hann frames of the log power in bands."""
+
+    FLOOR = 1e-4  # in squared scaled units: below the noise of any amplifier
+    MAX_BANDS = 40
+
+    def __init__(self, rate_hz: int, frame_s: float) -> None:
+        super().__init__()
+        self.frame = round(rate_hz * frame_s)
+        window_S = torch.hann_window(self.frame, periodic=True, dtype=torch.float64)
+        self.register_buffer("window_S", window_S / window_S.square().sum().sqrt(), persistent=False)
+        self.register_buffer("bands_FN", _filter_bank(self.frame, rate_hz, self.MAX_BANDS), persistent=False)
+
+    def n_features(self, samples_per_token: int) -> int:
+        n_frames = 1 + (samples_per_token - self.frame) // (self.frame // 2)
+        return self.bands_FN.shape[1] * (2 if n_frames > 1 else 1)
+
+    def forward(self, samples_BLS: Tensor) -> Tensor:
+        frames_BLWS = samples_BLS.unfold(-1, self.frame, self.frame // 2)
+        frames_BLWS = frames_BLWS - frames_BLWS.mean(dim=-1, keepdim=True)
+        power_BLWF = torch.fft.rfft(frames_BLWS * self.window_S.to(samples_BLS)).abs().square()
+        log_BLWN = (power_BLWF @ self.bands_FN.to(samples_BLS) + self.FLOOR).log10()
+        mean_BLN = log_BLWN.mean(dim=2)
+        if log_BLWN.shape[2] == 1:
+            return mean_BLN
+        return torch.cat((mean_BLN, log_BLWN.std(dim=2, correction=0)), dim=-1)
+
+
+class _Level(nn.Module):
+    """What is left of a token without its oscillations: mean, range, spread, steepness."""
+
+    N_FEATURES = 5
+
+    def forward(self, samples_BLS: Tensor) -> Tensor:
+        steps_BLS = samples_BLS.diff(dim=-1)
+        return torch.stack(
+            (
+                samples_BLS.mean(dim=-1),
+                samples_BLS.amin(dim=-1),
+                samples_BLS.amax(dim=-1),
+                (samples_BLS.var(dim=-1, correction=0) + _BandPowers.FLOOR).log10(),
+                (steps_BLS.square().mean(dim=-1) + _BandPowers.FLOOR).log10(),
+            ),
+            dim=-1,
+        )
+
+
+def _filter_bank(frame: int, rate_hz: int, max_bands: int) -> Tensor:
+    """(F, N) weights that average power into at most `max_bands` bands, each one bin wide or a constant ratio wide."""
+    n_bins = frame // 2 + 1
+    edges = [1]  # bin 0 is the mean, which `_Level` tells
+    ratio = 1.0
+    while len(edges) == 1 or len(edges) - 1 > max_bands:
+        ratio += 0.01
+        edges = [1]
+        while edges[-1] < n_bins:
+            edges.append(min(n_bins, max(edges[-1] + 1, math.floor(edges[-1] * ratio))))
+    bank_FN = torch.zeros(n_bins, len(edges) - 1, dtype=torch.float64)
+    for band, (low, high) in enumerate(pairwise(edges)):
+        bank_FN[low:high, band] = 1.0 / (high - low)
+    return bank_FN
+
+
+TOKENIZERS: MappingProxyType[TokenizerName, Callable[[Modality, int, float], nn.Module]] = MappingProxyType(
+    {"spectral": SpectralTokenizer, "mlp": MLPTokenizer}
+)

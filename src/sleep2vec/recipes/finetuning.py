@@ -1,0 +1,91 @@
+"""A fine-tuning recipe, run."""
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import torch
+
+from sleep2vec.data.nights import NightBatch, NightSource
+from sleep2vec.data.splits import Split, split_by_person
+from sleep2vec.data.window import Window
+from sleep2vec.model.checkpoint import load_config, load_weights, save_checkpoint
+from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
+from sleep2vec.recipes.card import TrainingData, card_text, training_data
+from sleep2vec.recipes.loading import recipe_text
+from sleep2vec.recipes.schema import FinetuneRecipe
+from sleep2vec.store.reader import Store
+from sleep2vec.tasks.staging import Stager, staging_scores, staging_work
+from sleep2vec.training.runner import Progress, fingerprint_of, train
+from sleep2vec.vocabulary.errors import ModelError, StoreError
+
+ENCODER_PREFIX = "encoder."
+
+
+def run_finetuning(recipe: FinetuneRecipe, watch: Callable[[Progress], None] | None = None) -> dict[str, float]:
+    """Fine-tune staging, write the model into ``recipe.out`` and return its scores on the validation people."""
+    store = Store(recipe.store)
+    split = split_by_person(store.rows, recipe.split)
+    labelled = labelled_nights(store, split, recipe.labelled_nights)
+    torch.manual_seed(recipe.run.seed)
+    module, history = _start(recipe)
+    modalities = module.config.modalities
+    source = NightSource(store, labelled, modalities, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
+    validation = validation_batches(store, split.validation, modalities)
+    work = staging_work(module, source, validation, recipe.staging)
+    fingerprint = fingerprint_of(
+        recipe.model_dump_json(exclude={"out", "store"}), *(row.checksum for row in store.rows)
+    )
+    averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch)
+
+    scores = {name.removeprefix("validation/"): value for name, value in staging_scores(averaged, validation).items()}
+    data = training_data([store.row(night_id) for night_id in labelled])
+    history["staging"] = data.as_dict()
+    config = {
+        "kind": "staging",
+        "model": module.config.model_dump(mode="json"),
+        "training_data": history,
+        "recipe": recipe.model_dump(mode="json"),
+        "scores": scores,
+    }
+    card = card_text(
+        f"sleep2vec {module.config.size}, staging",
+        "Sleep stages (5, 4 or 3 classes) from any subset of its modalities.",
+        [(use, TrainingData(**facts)) for use, facts in history.items()],
+        scores,
+        recipe_text(recipe),
+    )
+    save_checkpoint(recipe.out, averaged.state_dict(), config, card)
+    return scores
+
+
+def labelled_nights(store: Store, split: Split, limit: int | None) -> tuple[str, ...]:
+    """Training nights that somebody scored, at most `limit` of them."""
+    scored = [night_id for night_id in split.train if store.row(night_id).n_scored_tokens > 0]
+    if not scored:
+        raise StoreError(f"{store.path}: none of its {len(split.train)} training nights has sleep stages.")
+    return tuple(scored[:limit])
+
+
+def validation_batches(store: Store, night_ids: Sequence[str], modalities: Sequence[str]) -> list[NightBatch]:
+    """Scored nights whole, one a batch; of nights longer than the model sees at once, their beginning."""
+    source = NightSource(store, night_ids, modalities, 1, MAX_TOKENS, 0)
+    rows = [store.row(night_id) for night_id in night_ids]
+    return [
+        source.batch_of([Window(row.night_id, 0, min(row.n_tokens, MAX_TOKENS))]) for row in rows if row.n_scored_tokens
+    ]
+
+
+def _start(recipe: FinetuneRecipe) -> tuple[Stager, dict[str, Any]]:
+    """A stager, from scratch or around a pretrained encoder, and what its encoder was trained on."""
+    if recipe.pretrained is None:
+        assert recipe.model is not None  # the recipe checks that
+        return Stager(recipe.model), {}
+    config = load_config(recipe.pretrained)
+    stager = Stager(ModelConfig.model_validate(config["model"]))
+    weights = load_weights(recipe.pretrained)
+    encoder = {name.removeprefix(ENCODER_PREFIX): w for name, w in weights.items() if name.startswith(ENCODER_PREFIX)}
+    try:
+        stager.encoder.load_state_dict(encoder)
+    except RuntimeError:
+        raise ModelError(f"the weights in {recipe.pretrained} do not fit its config; copy the model again.") from None
+    return stager, {"pretraining": config["training_data"]["pretraining"]}

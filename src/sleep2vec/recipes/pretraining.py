@@ -1,0 +1,71 @@
+"""A pretraining recipe, run."""
+
+from collections.abc import Callable
+
+import torch
+
+from sleep2vec.data.pairs import PairSource
+from sleep2vec.data.splits import split_by_person
+from sleep2vec.model.checkpoint import save_checkpoint
+from sleep2vec.recipes.card import card_text, training_data
+from sleep2vec.recipes.loading import recipe_text
+from sleep2vec.recipes.schema import PretrainRecipe
+from sleep2vec.store.reader import Store
+from sleep2vec.tasks.pretraining import Aligner, alignment_work
+from sleep2vec.training.logging import read_log
+from sleep2vec.training.runner import Progress, fingerprint_of, train
+from sleep2vec.vocabulary.errors import StoreError
+
+VALIDATION_SEED_OFFSET = 1_000_003
+
+
+def run_pretraining(recipe: PretrainRecipe, watch: Callable[[Progress], None] | None = None) -> dict[str, float]:
+    """Pretrain, write the model into ``recipe.out`` and return the last validation numbers."""
+    store = Store(recipe.store)
+    split = split_by_person(store.rows, recipe.split)
+    if len(split.train) < 2:
+        raise StoreError(f"{recipe.store} leaves {len(split.train)} nights for training; contrast needs at least 2.")
+    modalities = recipe.model.modalities
+    torch.manual_seed(recipe.run.seed)
+    module = Aligner(recipe.model)
+    source = PairSource(store, split.train, modalities, recipe.batches, recipe.run.seed)
+    work = alignment_work(
+        module, source, _validation(store, split.validation, recipe), recipe.alignment, recipe.run, rates={}
+    )
+    fingerprint = fingerprint_of(
+        recipe.model_dump_json(exclude={"out", "store"}), *(row.checksum for row in store.rows)
+    )
+    averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch)
+
+    numbers = last_numbers(recipe)
+    data = training_data([store.row(night_id) for night_id in split.train])
+    config = {
+        "kind": "pretrained",
+        "model": recipe.model.model_dump(mode="json"),
+        "training_data": {"pretraining": data.as_dict()},
+        "recipe": recipe.model_dump(mode="json"),
+        "scores": numbers,
+    }
+    card = card_text(
+        f"sleep2vec {recipe.model.size}, pretrained",
+        "Embeddings of 30 s tokens and of nights from any of its modalities; fine-tune it for a task.",
+        [("pretraining", data)],
+        numbers,
+        recipe_text(recipe),
+    )
+    save_checkpoint(recipe.out, averaged.state_dict(), config, card)
+    return numbers
+
+
+def _validation(store: Store, night_ids: tuple[str, ...], recipe: PretrainRecipe) -> PairSource | None:
+    try:
+        seed = recipe.run.seed + VALIDATION_SEED_OFFSET
+        return PairSource(store, night_ids, recipe.model.modalities, recipe.batches, seed)
+    except StoreError:  # too few people kept apart to contrast: then nothing is validated, and the card says so
+        return None
+
+
+def last_numbers(recipe: PretrainRecipe) -> dict[str, float]:
+    """The overall validation numbers of a finished run."""
+    last = {name: value for _, name, value in read_log(recipe.out)}
+    return {name: last[f"validation/{name}"] for name in ("loss", "top1") if f"validation/{name}" in last}

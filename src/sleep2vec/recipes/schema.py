@@ -1,0 +1,55 @@
+"""What a run is made of. Every part is the config of the layer that uses it; this file only composes them."""
+
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+from sleep2vec.data.pairs import PairConfig
+from sleep2vec.data.splits import SplitConfig
+from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
+from sleep2vec.tasks.pretraining import AlignmentConfig
+from sleep2vec.tasks.staging import StagingConfig
+from sleep2vec.training.optimizer import OptimizerConfig
+from sleep2vec.training.runner import RunConfig
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class PretrainRecipe(_Strict):
+    """Everything `sleep2vec pretrain` needs."""
+
+    store: Path
+    out: Annotated[Path, Field(description="folder of the run and of the model it ends in")]
+    model: ModelConfig = ModelConfig()
+    batches: PairConfig = PairConfig()
+    alignment: AlignmentConfig = AlignmentConfig()
+    optimizer: OptimizerConfig = OptimizerConfig()
+    run: RunConfig
+    split: SplitConfig = SplitConfig()
+
+
+class FinetuneRecipe(_Strict):
+    """Everything `sleep2vec finetune` needs."""
+
+    task: Literal["staging"] = "staging"
+    store: Path
+    out: Annotated[Path, Field(description="folder of the run and of the model it ends in")]
+    pretrained: Annotated[Path | None, Field(description="model to start from; none starts from scratch")] = None
+    model: Annotated[ModelConfig | None, Field(description="what to build from scratch")] = None
+    staging: StagingConfig = StagingConfig()
+    batch_windows: Annotated[int, Field(ge=1)] = 8
+    window_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 480
+    labelled_nights: Annotated[int | None, Field(ge=1, description="use only so many of the training nights")] = None
+    optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-4)
+    run: RunConfig
+    split: SplitConfig = SplitConfig()
+
+    @model_validator(mode="after")
+    def _one_start(self) -> Self:
+        if (self.pretrained is None) == (self.model is None):
+            given = "neither" if self.model is None else "both"
+            raise ValueError(f"name either `pretrained` (a model to start from) or `model` (from scratch), not {given}")
+        return self

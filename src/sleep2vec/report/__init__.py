@@ -1,0 +1,1 @@
+"""Plain results in, pages for people out: self-contained, printable, no network."""

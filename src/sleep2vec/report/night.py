@@ -1,0 +1,322 @@
+"""The page of one night: what the model says, how sure it is, which sensor decided, and where to distrust it.
+
+Letters: L tokens (30 s epochs), C classes (`vocabulary.stages.FIVE`), M modalities.
+"""
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from functools import cache
+from types import MappingProxyType
+
+import numpy as np
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from numpy.typing import NDArray
+
+from sleep2vec.metrics.agreement import Agreement, agreement
+from sleep2vec.metrics.sleep_statistics import SleepStatistics
+from sleep2vec.report import figures
+from sleep2vec.report.palette import STAGE_COLOURS, STAGE_ROWS, modality_colour
+from sleep2vec.report.time_axis import TimeAxis
+from sleep2vec.vocabulary.errors import UsageError
+from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
+from sleep2vec.vocabulary.night import Provenance
+from sleep2vec.vocabulary.stages import FIVE
+
+_MOST_GAPS = 6
+
+# Control characters have no place in HTML, lone surrogates (mangled labels) cannot be written as UTF-8, and
+# direction overrides would let a label rewrite the line it stands in.
+_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+# Attribute of SleepStatistics, its name and abbreviation in the AASM Manual, unit, how it is counted.
+STATISTIC_ROWS = (
+    ("time_in_bed_min", "Total recording time", "TRT", "min", "lights off to lights on"),
+    ("total_sleep_min", "Total sleep time", "TST", "min", "N1 + N2 + N3 + R"),
+    ("sleep_efficiency_percent", "Sleep efficiency", "SE", "%", "TST of TRT"),
+    ("sleep_latency_min", "Sleep latency", "SL", "min", "lights off to the first epoch of any sleep"),
+    ("rem_latency_min", "Stage R latency", "REM-L", "min", "sleep onset to the first epoch of R"),
+    ("waso_min", "Wake after sleep onset", "WASO", "min", "sleep onset to lights on"),
+    ("sleep_period_min", "Sleep period", "SPT", "min", "first to last epoch of sleep"),
+    ("n_awakenings", "Awakenings", "", "", "stretches of wake within the sleep period"),
+    ("n_stage_shifts", "Stage shifts", "", "", "changes of stage within the sleep period"),
+    ("unscored_min", "Not scored", "", "min", "time in bed without a stage"),
+)
+_STAGE_FIELDS = MappingProxyType({"W": "wake", "R": "rem", "N1": "n1", "N2": "n2", "N3": "n3"})
+
+
+@dataclass(frozen=True)
+class NightPage:
+    """Everything the page of a night shows; plain arrays and words.
+
+    Attributes:
+        title: Heading, usually the night's id.
+        source: The file, as a person knows it.
+        model_name: Which model answered.
+        simulated_weights: Whether its weights were trained on simulated nights only; the page then says so.
+        modalities: M names in the columns of `weights_LM` and `valid_LM`: the sensors the model was given.
+        stages_L: (L,) codes of `FIVE`, NaN where the model abstained.
+        probabilities_LC: (L, 5), NaN rows where it abstained.
+        weights_LM: (L, M) share of each modality in the answer, each row adding up to 1; 0 or NaN where abstained.
+        valid_LM: (L, M) bool, signal present and good.
+        statistics: Of `stages_L`.
+        start: Local time of the recording's first sample, or None.
+        grid_start_s: When token 0 begins, from the start of the recording.
+        lights_off_s, lights_on_s: From the start of the recording, None where unknown.
+        reference_L: (L,) stages a person scored, NaN where unscored; None when nobody did.
+        reference_statistics: Of `reference_L`, or None.
+        provenance: By modality: the channel taken, why, and what was done (as in `Night`).
+        absent: By modality that the model was not given: why, one sentence.
+        warnings: What a person should know before believing the page, one sentence each.
+        versions: Of the software, by name.
+
+    Raises:
+        UsageError: the arrays are not of one night.
+    """
+
+    title: str
+    source: str
+    model_name: str
+    simulated_weights: bool
+    modalities: tuple[str, ...]
+    stages_L: NDArray[np.floating]
+    probabilities_LC: NDArray[np.floating]
+    weights_LM: NDArray[np.floating]
+    valid_LM: NDArray[np.bool_]
+    statistics: SleepStatistics
+    start: datetime | None = None
+    grid_start_s: float = 0.0
+    lights_off_s: float | None = None
+    lights_on_s: float | None = None
+    reference_L: NDArray[np.floating] | None = None
+    reference_statistics: SleepStatistics | None = None
+    provenance: Mapping[str, Provenance] = field(default_factory=dict)
+    absent: Mapping[str, str] = field(default_factory=dict)
+    warnings: tuple[str, ...] = ()
+    versions: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        L, M = len(self.stages_L), len(self.modalities)
+        expected = {"stages_L": (L,), "probabilities_LC": (L, len(FIVE)), "weights_LM": (L, M), "valid_LM": (L, M)}
+        if self.reference_L is not None:
+            expected["reference_L"] = (L,)
+        wrong = [
+            f"{name} is {getattr(self, name).shape}, not {shape}"
+            for name, shape in expected.items()
+            if getattr(self, name).shape != shape
+        ]
+        if L == 0 or wrong:
+            raise UsageError(
+                f"the page of a night needs arrays of the same {L} tokens (at least one) and {M} modalities: "
+                f"{'; '.join(wrong) or 'there is no token'}."
+            )
+        for name in ("stages_L", "reference_L"):
+            stages_L = getattr(self, name)
+            if stages_L is not None and not (np.isnan(stages_L) | np.isin(stages_L, np.arange(len(FIVE)))).all():
+                raise UsageError(
+                    f"{name} holds a number that is no sleep stage; codes are 0 to {len(FIVE) - 1} and NaN."
+                )
+        if not np.isfinite(self.probabilities_LC[~np.isnan(self.stages_L)]).all():
+            raise UsageError("an epoch has a stage but no probabilities; give both or neither (NaN).")
+
+
+@dataclass(frozen=True)
+class Confidence:
+    """How sure the model was.
+
+    Attributes:
+        n_answered, n_abstained: Epochs with and without a stage.
+        mean: Mean probability of the stage that was chosen, None without any.
+        doubtful: Share of answered epochs in which no stage reached one half, None without any.
+        gaps: The longest stretches without a stage, as (from, to, minutes), in their order.
+        n_more_gaps: Stretches that are not listed.
+    """
+
+    n_answered: int
+    n_abstained: int
+    mean: float | None
+    doubtful: float | None
+    gaps: tuple[tuple[str, str, float], ...]
+    n_more_gaps: int
+
+
+def night_html(page: NightPage) -> str:
+    """The page as one HTML document: inline SVG and styles, no script, nothing fetched from anywhere."""
+    axis = TimeAxis(len(page.stages_L), page.grid_start_s, page.start)
+    abstained_L = np.isnan(page.stages_L)
+    reference = None if page.reference_L is None else agreement(page.reference_L, page.stages_L, len(FIVE))
+    return (
+        _environment()
+        .get_template("night.html")
+        .render(
+            page=page,
+            axis_title=axis.title,
+            header=_header(page),
+            tiles=_tiles(page.statistics),
+            patterns=figures.pattern_definitions(),
+            hypnogram=figures.hypnogram_svg(
+                page.stages_L, axis, page.reference_L, (page.lights_off_s, page.lights_on_s)
+            ),
+            hypnodensity=figures.hypnodensity_svg(page.probabilities_LC, axis),
+            weights=figures.weights_svg(page.weights_LM, page.modalities, axis, abstained_L),
+            validity=figures.validity_svg(page.valid_LM, page.modalities, axis, _title_of),
+            stage_colours=[(name, STAGE_COLOURS[name]) for name in STAGE_ROWS],
+            statistic_rows=_statistic_rows(page),
+            stage_rows=_stage_rows(page),
+            confidence=confidence_of(page, axis),
+            agreement=reference if reference is not None and reference.n_epochs > 0 else None,
+            confusion_rows=_confusion_rows(reference) if reference is not None else [],
+            sensors=_sensors(page),
+            absent=[(_title_of(name), reason) for name, reason in page.absent.items()],
+        )
+    )
+
+
+def confidence_of(page: NightPage, axis: TimeAxis) -> Confidence:
+    """How sure the model was, and where it had nothing to go by."""
+    answered_L = ~np.isnan(page.stages_L)
+    highest = page.probabilities_LC[answered_L].max(axis=1) if answered_L.any() else None
+    gaps = [run for run in figures.runs(answered_L) if run.value == 0.0]
+    longest = sorted(sorted(gaps, key=lambda run: run.start - run.stop)[:_MOST_GAPS], key=lambda run: run.start)
+    return Confidence(
+        n_answered=int(answered_L.sum()),
+        n_abstained=int((~answered_L).sum()),
+        mean=None if highest is None else float(highest.mean()),
+        doubtful=None if highest is None else float((highest < 0.5).mean()),
+        gaps=tuple(
+            (axis.when(run.start), axis.when(run.stop), (run.stop - run.start) * TOKEN_SECONDS / 60) for run in longest
+        ),
+        n_more_gaps=len(gaps) - len(longest),
+    )
+
+
+@cache
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("sleep2vec.report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        finalize=_printable,
+    )
+    environment.filters["share"] = figures.share_text
+    environment.filters["number"] = _number
+    environment.filters["epochs"] = _epochs
+    return environment
+
+
+def _printable(value: object) -> object:
+    """Words from files can hold anything: what cannot be printed becomes the replacement character."""
+    if isinstance(value, str):
+        cleaned = _UNPRINTABLE.sub("\ufffd", value)
+        return Markup(cleaned) if isinstance(value, Markup) else cleaned
+    return value
+
+
+def _header(page: NightPage) -> list[tuple[str, str]]:
+    seconds = len(page.stages_L) * TOKEN_SECONDS
+    begins = None if page.start is None else page.start + timedelta(seconds=page.grid_start_s)
+    rows = [
+        ("Recording", page.source),
+        ("Date", "not stated in the file" if begins is None else f"{begins.day} {begins:%B %Y}"),
+    ]
+    if begins is not None:
+        rows.append(("Scored", f"{begins:%H:%M:%S} to {begins + timedelta(seconds=seconds):%H:%M:%S}"))
+    rows += [
+        ("Duration", f"{_hours(seconds / 60)} ({_epochs(len(page.stages_L))} of {TOKEN_SECONDS} s)"),
+        ("Sensors", ", ".join(map(_title_of, page.modalities)) or "none"),
+        ("Model", page.model_name),
+    ]
+    return rows
+
+
+def _tiles(statistics: SleepStatistics) -> list[tuple[str, str, str]]:
+    """The five numbers a person looks for first: name, value, unit."""
+    nothing_scored = statistics.total_sleep_min + statistics.wake_min == 0
+    return [
+        ("Total sleep", "–" if nothing_scored else _hours(statistics.total_sleep_min), ""),
+        ("Sleep efficiency", _number(statistics.sleep_efficiency_percent), "%"),
+        ("Sleep latency", _number(statistics.sleep_latency_min), "min"),
+        ("REM latency", _number(statistics.rem_latency_min), "min"),
+        ("Wake after sleep onset", _number(statistics.waso_min), "min"),
+    ]
+
+
+def _statistic_rows(page: NightPage) -> list[tuple[str, str, str, str, str, str]]:
+    """Name, abbreviation, unit, how it is counted, the model's value, the reference's value."""
+    return [
+        (name, short, unit, how, _number(getattr(page.statistics, key)), _reference_number(page, key))
+        for key, name, short, unit, how in STATISTIC_ROWS
+    ]
+
+
+def _stage_rows(page: NightPage) -> list[tuple[str, str, str, str, str, str]]:
+    """Stage, colour, minutes and percent of sleep of the model, then of the reference."""
+    rows = []
+    for stage in STAGE_ROWS:
+        minutes, percent = f"{_STAGE_FIELDS[stage]}_min", f"{_STAGE_FIELDS[stage]}_percent"
+        rows.append(
+            (
+                stage,
+                STAGE_COLOURS[stage],
+                _number(getattr(page.statistics, minutes)),
+                _number(getattr(page.statistics, percent)) if stage != "W" else "",
+                _reference_number(page, minutes),
+                _reference_number(page, percent) if stage != "W" else "",
+            )
+        )
+    return rows
+
+
+def _reference_number(page: NightPage, key: str) -> str:
+    return "" if page.reference_statistics is None else _number(getattr(page.reference_statistics, key))
+
+
+def _confusion_rows(reference: Agreement) -> list[tuple[str, list[tuple[int, float]], float | None]]:
+    """Stage of the reference, (count, share of the row) of each stage of the model, F1; in the order of the figures."""
+    order = [FIVE.index(name) for name in STAGE_ROWS]
+    rows = []
+    for code in order:
+        counts = reference.confusion_CC[code, order]
+        total = max(int(counts.sum()), 1)
+        cells = [(int(count), int(count) / total) for count in counts]
+        rows.append((FIVE[code], cells, reference.f1_per_class[code]))
+    return rows
+
+
+def _sensors(page: NightPage) -> list[dict[str, object]]:
+    answered_L = ~np.isnan(page.stages_L)
+    weights = np.nan_to_num(page.weights_LM[answered_L])
+    return [
+        {
+            "title": _title_of(name),
+            "colour": modality_colour(name),
+            "story": page.provenance.get(name),
+            "valid": float(page.valid_LM[:, m].mean()),
+            "weight": float(weights[:, m].mean()) if len(weights) else None,
+        }
+        for m, name in enumerate(page.modalities)
+    ]
+
+
+def _title_of(name: str) -> str:
+    return MODALITIES[name].title if name in MODALITIES else name
+
+
+def _epochs(count: int) -> str:
+    return f"{count} epoch" if count == 1 else f"{count} epochs"
+
+
+def _number(value: float | None) -> str:
+    """A statistic as it is printed; an en dash where the night does not define it."""
+    if value is None:
+        return "–"
+    return str(value) if isinstance(value, int) else f"{value:.1f}"
+
+
+def _hours(minutes: float) -> str:
+    whole = round(minutes)
+    return f"{whole // 60} h {whole % 60:02d} min" if whole >= 60 else f"{minutes:g} min"

@@ -1,0 +1,1 @@
+"""Nights whose truth is known: a person sleeps, sensors of a site record, things go wrong on request."""

@@ -1,0 +1,155 @@
+"""The heart: a rate that follows stage, breath and arousal, the beats it gives, and the ECG they draw."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.signal import fftconvolve
+
+from sleep2vec.simulation.arousals import Arousal
+from sleep2vec.simulation.breathing import Breathing
+from sleep2vec.simulation.noise import GRID_HZ, Array, Rng, at, band_noise, random_times, wander
+from sleep2vec.simulation.person import Person
+from sleep2vec.simulation.respiratory_events import RespiratoryEvent
+
+_BEAT_HZ = 16  # grid on which the rate is summed up to beats
+
+# By stage W N1 N2 N3 R, in log heart rate: the level, and the swings below 0.04 Hz, at 0.1 Hz and with the breath.
+_LEVEL = np.array([0.09, 0.015, -0.025, -0.04, 0.03])
+_VERY_SLOW = np.array([0.064, 0.038, 0.023, 0.009, 0.050])
+_SLOW = np.array([0.042, 0.034, 0.024, 0.010, 0.034])
+_RESPIRATORY = np.array([0.021, 0.026, 0.031, 0.038, 0.017])
+_SURGE = 0.20  # of a usual arousal, at its peak
+
+
+@dataclass(frozen=True)
+class Heart:
+    """Beats of a night: (K,) times of the R peaks in s; `premature_K` marks ventricular beats that came early."""
+
+    beat_times_s: NDArray[np.float64]
+    premature_K: NDArray[np.bool_]
+
+
+def beat(
+    rng: Rng,
+    person: Person,
+    mixture_G5: NDArray[np.float64],
+    breathing: Breathing,
+    arousals: tuple[Arousal, ...],
+    events: tuple[RespiratoryEvent, ...],
+    movement_G: NDArray[np.float64],
+) -> Heart:
+    """Beats of a night by integral pulse frequency modulation: a beat falls where the summed rate passes a whole number.
+
+    The mean rate over the night is the person's own, whatever the stages.
+    """
+    n_grid = len(mixture_G5)
+    slow_G = person.slow_heart_gain * np.exp(0.35 * wander(rng, n_grid, 200.0))
+    rsa_G = person.rsa_gain * np.exp(0.35 * wander(rng, n_grid, 200.0))
+    log_rate_G = person.heart_stage_gain * (mixture_G5 @ _LEVEL)
+    log_rate_G += slow_G * (mixture_G5 @ _VERY_SLOW) * band_noise(rng, n_grid, GRID_HZ, 0.004, 0.035)
+    log_rate_G += slow_G * (mixture_G5 @ _SLOW) * band_noise(rng, n_grid, GRID_HZ, 0.07, 0.12)
+    # Inspiration speeds the heart up; deep breaths do so more.
+    swing_G = np.sin(2 * np.pi * (breathing.phase_G - 0.02)) * np.sqrt(np.clip(breathing.ventilation_G, 0.0, 2.5))
+    log_rate_G += np.clip(rsa_G * (mixture_G5 @ _RESPIRATORY), 0, 0.15) * swing_G
+    log_rate_G += _surges(arousals, events, n_grid) + 0.10 * _slow_answer(movement_G)
+    # Falls until the early morning, and wanders for reasons that have nothing to do with the stage.
+    hours_G = np.arange(n_grid) / GRID_HZ / 3600
+    log_rate_G += -0.015 * np.minimum(hours_G, 5.0) + 0.045 * wander(rng, n_grid, 2400.0)
+    rate_hz_G = person.heart_rate_bpm / 60 * np.exp(np.clip(log_rate_G - log_rate_G.mean(), -0.45, 0.6))
+
+    fine = np.interp(np.arange(n_grid * _BEAT_HZ // GRID_HZ) / _BEAT_HZ, np.arange(n_grid) / GRID_HZ, rate_hz_G)
+    summed = rng.random() + np.concatenate([[0.0], np.cumsum(fine[:-1]) / _BEAT_HZ])
+    whole = np.arange(np.ceil(summed[0]), np.floor(summed[-1]) + 1)
+    times_s = np.interp(whole, summed, np.arange(len(summed)) / _BEAT_HZ)
+    return _with_ectopy(rng, person, times_s, n_grid)
+
+
+def _surges(arousals: tuple[Arousal, ...], events: tuple[RespiratoryEvent, ...], n_grid: int) -> NDArray[np.float64]:
+    """What arousals add to log rate (peak after 4 s, gone after 20 s) and apneas take from it, (G,)."""
+    impulses_G = np.zeros(n_grid)
+    for arousal in arousals:
+        impulses_G[int(arousal.onset_s * GRID_HZ)] += _SURGE * arousal.strength
+    brake_G = np.zeros(n_grid)
+    for event in events:
+        first, last = int(event.onset_s * GRID_HZ), int(event.end_s * GRID_HZ)
+        brake_G[first:last] = -0.05 * (1 - event.airflow) * np.linspace(0, 1, last - first)
+    return fftconvolve(impulses_G, _response(4.0))[:n_grid] + brake_G
+
+
+def _slow_answer(drive_G: NDArray[np.float64]) -> NDArray[np.float64]:
+    kernel = _response(6.0)
+    return fftconvolve(drive_G, kernel / kernel.sum() * 2)[: len(drive_G)]
+
+
+def _response(peak_s: float) -> NDArray[np.float64]:
+    """(x e^(1-x))^2 with x = t / peak: 0 at once, 1 at the peak, then fading."""
+    x = np.arange(0, 8 * peak_s, 1 / GRID_HZ) / peak_s
+    return (x * np.exp(1 - x)) ** 2
+
+
+def _with_ectopy(rng: Rng, person: Person, times_s: NDArray[np.float64], n_grid: int) -> Heart:
+    """Let some beats come a third early; the next one keeps its time, which makes the pause."""
+    premature_K = np.zeros(len(times_s), dtype=bool)
+    wanted_s = random_times(rng, np.full(n_grid, min(person.ectopic_per_hour, 60.0) / 3600))
+    places = np.unique(np.clip(np.searchsorted(times_s, wanted_s), 1, len(times_s) - 2))
+    places = places[np.append(True, np.diff(places) > 2)] if len(places) else places
+    premature_K[places] = True
+    moved_s = times_s.copy()
+    moved_s[places] -= 0.33 * (times_s[places] - times_s[places - 1])
+    return Heart(moved_s, premature_K)
+
+
+def draw_ecg(person: Person, heart: Heart, breathing: Breathing, rate_hz: float, n_samples: int) -> Array:
+    """Lead II (n_samples,) in mV: P, Q, R, S and T as Gaussians around each R peak (after McSharry et al. 2003).
+
+    The T wave moves with the square root of the interval (Bazett); breath changes the height of R.
+    """
+    times_K = heart.beat_times_s
+    intervals_K = np.diff(times_K, prepend=times_K[0] - np.median(np.diff(times_K)))
+    breath_K = np.sin(2 * np.pi * at(breathing.phase_G, times_K)) * np.minimum(at(breathing.ventilation_G, times_K), 2)
+    height_K = person.ecg_gain * (1 + 0.07 * breath_K) * np.where(heart.premature_K, 1.3, 1.0)
+    stretch_K = np.sqrt(np.clip(intervals_K, 0.4, 1.6))
+    broad_K = np.where(heart.premature_K, 2.6, 1.0)
+    normal_K = np.where(heart.premature_K, 0.0, 1.0)
+    turned_K = np.where(heart.premature_K, -1.4, 1.0)
+    ecg_N = np.zeros(n_samples, dtype=np.float32)
+    ones = np.ones_like(times_K)
+    # centre (s after R), width (s), height (mV)
+    waves = (
+        (-0.17 * stretch_K, 0.022 * ones, 0.11 * normal_K * height_K),
+        (-0.026 * broad_K, 0.0085 * broad_K, -0.12 * height_K),
+        (0.0 * ones, 0.0105 * broad_K, 1.05 * height_K),
+        (0.028 * broad_K, 0.0095 * broad_K, -0.22 * height_K),
+        (0.27 * stretch_K, 0.045 * stretch_K, 0.26 * person.t_wave_gain * turned_K * height_K),
+    )
+    for centre_K, width_K, size_K in waves:
+        _add_gaussians(ecg_N, rate_hz, times_K + centre_K, width_K, size_K)
+    return ecg_N
+
+
+def _add_gaussians(
+    target_N: Array,
+    rate_hz: float,
+    centres_K: NDArray[np.float64],
+    widths_K: NDArray[np.float64],
+    sizes_K: NDArray[np.float64],
+) -> None:
+    reach = int(np.ceil(4 * widths_K.max() * rate_hz))
+    nearest_K = np.round(centres_K * rate_hz).astype(np.int64)
+    places_KW = nearest_K[:, None] + np.arange(-reach, reach + 1)[None, :]
+    off_KW = ((places_KW - (centres_K * rate_hz)[:, None]) / (widths_K * rate_hz)[:, None]).astype(np.float32)
+    waves_KW = sizes_K.astype(np.float32)[:, None] * np.exp(-0.5 * off_KW * off_KW)
+    inside_KW = (places_KW >= 0) & (places_KW < len(target_N))
+    np.add.at(target_N, places_KW[inside_KW], waves_KW[inside_KW])
+
+
+def pulse_rate(heart: Heart, n_seconds: int) -> Array:
+    """Heart rate (n_seconds,) in beats per minute as an oximeter shows it: mean of the last eight intervals."""
+    intervals_s = np.diff(heart.beat_times_s)
+    summed = np.concatenate([[0.0], np.cumsum(intervals_s)])
+    reach = np.minimum(np.arange(1, len(intervals_s) + 1), 8)
+    ends = np.arange(1, len(intervals_s) + 1)
+    mean_s = (summed[ends] - summed[ends - reach]) / reach
+    shown = np.interp(np.arange(n_seconds), heart.beat_times_s[1:], 60 / mean_s)
+    return np.round(shown).astype(np.float32)

@@ -1,0 +1,199 @@
+"""One simulated night: a person sleeps at a site, and the truth is kept beside the recording."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sleep2vec.simulation.arousals import arousal_envelope, draw_arousals, movement_envelope
+from sleep2vec.simulation.brain import RATE_HZ, eyes_open, think
+from sleep2vec.simulation.breathing import breathe
+from sleep2vec.simulation.electrodes import Scalp
+from sleep2vec.simulation.expression import express
+from sleep2vec.simulation.eyes import look
+from sleep2vec.simulation.faults import Fault, apply_fault, check_faults
+from sleep2vec.simulation.heart import beat, draw_ecg
+from sleep2vec.simulation.hypnogram import draw_hypnogram
+from sleep2vec.simulation.muscle import tense
+from sleep2vec.simulation.oxygen import find_desaturations, saturate
+from sleep2vec.simulation.person import Person
+from sleep2vec.simulation.respiratory_events import draw_respiratory_events
+from sleep2vec.simulation.sensors import Body, record_channel
+from sleep2vec.simulation.sites import Site, site_named
+from sleep2vec.vocabulary.errors import UsageError
+from sleep2vec.vocabulary.events import Event
+from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
+from sleep2vec.vocabulary.recording import Recording, Signal
+from sleep2vec.vocabulary.stages import Hypnogram, StageSpan
+
+MIN_HOURS, MAX_HOURS = 0.25, 24.0
+
+
+@dataclass(frozen=True)
+class Truth:
+    """What really happened in a simulated night. L epochs of 30 s, G points at 4 Hz, K beats.
+
+    Attributes:
+        stages_L: Codes of `vocabulary.stages.FIVE`, float32.
+        mixture_G5: The hidden state: how strongly each stage showed.
+        events: Respiratory events, arousals and desaturations (of 3 % or more), by onset.
+        beat_times_s: (K,) R peaks.
+        breath_times_s: When inspirations (or the efforts an apnea hides) began.
+        respiratory_phase_G: Breaths since the start; the fraction is the place in the breath.
+        ventilation_G: Depth of breathing at the nose, 1 is usual.
+        spo2_G: Saturation at the finger in %, before the oximeter rounds it.
+    """
+
+    stages_L: Hypnogram
+    mixture_G5: NDArray[np.float64]
+    events: tuple[Event, ...]
+    beat_times_s: NDArray[np.float64]
+    breath_times_s: NDArray[np.float64]
+    respiratory_phase_G: NDArray[np.float64]
+    ventilation_G: NDArray[np.float64]
+    spo2_G: NDArray[np.float64]
+    person: Person
+    site: Site
+    faults: tuple[Fault, ...]
+
+
+@dataclass(frozen=True)
+class SimulatedNight:
+    """A recording as a clinic would hand it over, and its truth."""
+
+    recording: Recording
+    truth: Truth
+
+
+def simulate_night(
+    seed: int,
+    *,
+    person: Person | None = None,
+    site: str | Site = "alpha",
+    hours: float = 8.0,
+    faults: Sequence[Fault] = (),
+) -> SimulatedNight:
+    """Simulate one night. The same arguments give the same samples.
+
+    Args:
+        seed: Not negative. Drives everything that is not given, the person included.
+        person: Who sleeps; None draws somebody of the site's population.
+        site: A name of `sites.SITES`, or a site.
+        hours: Length, rounded down to whole epochs of 30 s.
+        faults: What goes wrong with the sensors. Faults change the recording, never the body.
+
+    Raises:
+        UsageError: a seed below 0, a length out of reach, an unknown site, or a fault of a sensor it lacks.
+    """
+    place = site_named(site) if isinstance(site, str) else site
+    if seed < 0:
+        raise UsageError(f"the seed of a simulated night is {seed}; give 0 or more.")
+    if not MIN_HOURS <= hours <= MAX_HOURS:
+        raise UsageError(f"a simulated night of {hours:g} h; give {MIN_HOURS:g} to {MAX_HOURS:g} h.")
+    check_faults(tuple(faults), place)
+    # One stream for each part: a change in one of them leaves the others as they were.
+    who, when, sleep, organs, sensors, broken = np.random.SeedSequence(seed).spawn(6)
+    if person is None:
+        person = draw_person(np.random.default_rng(who), place, f"{place.name}-{seed}")
+    stages_L = draw_hypnogram(np.random.default_rng(sleep), person, int(hours * 3600) // TOKEN_SECONDS)
+    body, truth = _live(organs, person, place, stages_L, tuple(faults))
+    signals = _record(sensors, broken, body, truth)
+    recording = Recording(
+        signals=signals,
+        duration_s=float(body.duration_s),
+        start=_evening(np.random.default_rng(when)),
+        stages=tuple(
+            StageSpan(float(i * TOKEN_SECONDS), float(TOKEN_SECONDS), int(stage)) for i, stage in enumerate(stages_L)
+        ),
+        events=truth.events,
+        subject=person.subject,
+        source=f"simulated night {seed} at {place.name}",
+    )
+    return SimulatedNight(recording, truth)
+
+
+def draw_person(rng: np.random.Generator, site: Site, subject_id: str) -> Person:
+    """Somebody of a site's population."""
+    return Person.draw(
+        rng,
+        age_mean_years=site.age_mean_years,
+        age_sd_years=site.age_sd_years,
+        female_share=site.female_share,
+        apnea_median_per_hour=site.apnea_median_per_hour,
+        subject_id=subject_id,
+    )
+
+
+def _live(
+    seed: np.random.SeedSequence,
+    person: Person,
+    site: Site,
+    stages_L: NDArray[np.int64],
+    faults: tuple[Fault, ...],
+) -> tuple[Body, Truth]:
+    """Let all organs live through the night, from the brain's state outwards."""
+    *streams, scalp_seed = seed.spawn(12)
+    state, stops, rouse, move, breath, blood, pulse, lids, cortex, gaze, chin = map(np.random.default_rng, streams)
+    mixture_G5 = express(state, stages_L)
+    n_grid = len(mixture_G5)
+    breathing_events = draw_respiratory_events(stops, person, stages_L)
+    arousals = draw_arousals(rouse, person, stages_L, breathing_events)
+    arousal_G = arousal_envelope(arousals, n_grid)
+    movement_G = movement_envelope(move, person, mixture_G5, arousals)
+    breathing = breathe(breath, person, mixture_G5, breathing_events, arousal_G, movement_G)
+    spo2_G = saturate(blood, person, mixture_G5, breathing.ventilation_G, breathing_events)
+    heart = beat(pulse, person, mixture_G5, breathing, arousals, breathing_events, movement_G)
+    open_G = eyes_open(lids, mixture_G5)
+    brain = think(cortex, person, mixture_G5, open_G, arousal_G, arousals)
+    eyes = look(gaze, person, mixture_G5, open_G)
+    chin_uv_G, chin_uv_S = tense(chin, person, mixture_G5, arousal_G, movement_G)
+    ecg_mv_S = draw_ecg(person, heart, breathing, RATE_HZ, len(chin_uv_S))
+    scalp = Scalp(scalp_seed, person, brain, eyes, chin_uv_G, ecg_mv_S, movement_G)
+    events = [Event(e.kind, e.onset_s, e.duration_s) for e in breathing_events]
+    events += [Event("arousal", a.onset_s, a.duration_s) for a in arousals]
+    events += find_desaturations(spo2_G, breathing_events)
+    body = Body(person, scalp, chin_uv_S, ecg_mv_S, heart, breathing, spo2_G)
+    truth = Truth(
+        stages_L=stages_L.astype(np.float32),
+        mixture_G5=mixture_G5,
+        events=tuple(sorted(events, key=lambda event: event.onset_s)),
+        beat_times_s=heart.beat_times_s,
+        breath_times_s=breathing.onsets_s,
+        respiratory_phase_G=breathing.phase_G,
+        ventilation_G=breathing.ventilation_G,
+        spo2_G=spo2_G,
+        person=person,
+        site=site,
+        faults=faults,
+    )
+    return body, truth
+
+
+def _record(
+    seed: np.random.SeedSequence, broken_seed: np.random.SeedSequence, body: Body, truth: Truth
+) -> tuple[Signal, ...]:
+    channels = truth.site.channels
+    signals = []
+    for channel, own, own_broken in zip(channels, seed.spawn(len(channels)), broken_seed.spawn(len(channels)), strict=True):
+        samples_N = record_channel(np.random.default_rng(own), channel, truth.site, body)
+        rng = np.random.default_rng(own_broken)
+        for fault in truth.faults:
+            if fault.hits(channel):
+                samples_N = apply_fault(rng, fault, channel, truth.site, samples_N)
+        signals.append(_signal(channel.label, samples_N, channel.rate_hz, channel.unit, channel.range, channel.prefilter))
+    return tuple(signals)
+
+
+def _signal(
+    label: str, samples_N: NDArray[np.float32], rate_hz: float, unit: str, reach: tuple[float, float], prefilter: str
+) -> Signal:
+    held = samples_N.astype(np.float32, copy=False)
+    return Signal(label, rate_hz, unit, len(held), lambda: held, prefilter=prefilter, physical_range=reach)
+
+
+def _evening(rng: np.random.Generator) -> datetime:
+    """Some evening of a year long gone, between 21:30 and 23:59."""
+    evening = datetime(2001, 1, 1, 21, 30) + timedelta(days=int(rng.integers(0, 365)))
+    return evening + timedelta(seconds=int(rng.integers(0, 9000)))

@@ -1,0 +1,108 @@
+"""The manifest: one Parquet row a night, gathered from the nights' descriptions."""
+
+import io
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from sleep2vec.store.atomic import write_atomically
+from sleep2vec.store.schema import Layout, manifest_schema, ordered
+from sleep2vec.store.writer import check_version
+from sleep2vec.vocabulary.errors import StoreError
+from sleep2vec.vocabulary.modalities import MODALITIES
+
+
+@dataclass(frozen=True)
+class SignalConstants:
+    """How one night's integers become numbers, and the numbers the model's input."""
+
+    valid_share: float
+    scale: float
+    offset: float
+    centre: float
+    spread: float
+    sensor: str
+
+
+@dataclass(frozen=True)
+class ManifestRow:
+    """One night of a store."""
+
+    night_id: str
+    subject_id: str | None
+    cohort: str | None
+    site: str | None
+    age_years: float | None
+    sex: str | None
+    start: datetime | None
+    grid_start_s: float
+    n_tokens: int
+    n_scored_tokens: int
+    source: str
+    source_fingerprint: str
+    checksum: str
+    provenance_hash: str
+    signals: dict[str, SignalConstants]
+
+    @property
+    def person(self) -> str:
+        """Who it was; a night of an unknown person is a person of its own."""
+        return self.night_id if self.subject_id is None else f"{self.cohort or ''}/{self.subject_id}"
+
+    @property
+    def layout(self) -> Layout:
+        return Layout(self.n_tokens, ordered(tuple(self.signals)))
+
+
+def write_manifest(store: Path) -> int:
+    """Gather the descriptions of all complete nights into the manifest; returns their number."""
+    rows = [description_row(path) for path in sorted((store / "nights").glob("*.json"))]
+    for row in rows:
+        row["start"] = datetime.fromisoformat(row["start"]) if row["start"] else None
+    buffer = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist(rows, schema=manifest_schema()), buffer)
+    write_atomically(store / "manifest.parquet", buffer.getvalue())
+    return len(rows)
+
+
+def description_row(path: Path) -> dict[str, Any]:
+    """The manifest row in a night's description. Raises `StoreError` when it cannot be read."""
+    try:
+        row: dict[str, Any] = json.loads(path.read_text())["row"]
+    except (json.JSONDecodeError, KeyError, UnicodeDecodeError):
+        raise StoreError(f"{path} is damaged; delete it and run `sleep2vec ingest` again.") from None
+    return row
+
+
+def read_manifest(store: Path) -> tuple[ManifestRow, ...]:
+    """The nights of a store, in the order of their ids.
+
+    Raises:
+        StoreError: there is no store, it has another version, or its manifest is missing or damaged.
+    """
+    check_version(store)
+    path = store / "manifest.parquet"
+    if not path.exists():
+        raise StoreError(f"{store} has no manifest: its ingest did not finish; run `sleep2vec ingest` again.")
+    try:
+        rows = pq.read_table(path).to_pylist()
+        return tuple(_row(row) for row in rows)
+    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        raise StoreError(f"{path} is damaged ({error}); run `sleep2vec ingest` again.") from None
+
+
+def _row(row: dict[str, Any]) -> ManifestRow:
+    shared = {name: row[name] for name in ManifestRow.__dataclass_fields__ if name != "signals"}
+    present = (name for name in MODALITIES if row[f"{name}_sensor"] is not None)
+    constants = {name: _constants(row, name, SignalConstants.__dataclass_fields__) for name in present}
+    return ManifestRow(**shared, signals=constants)
+
+
+def _constants(row: dict[str, Any], name: str, columns: Iterable[str]) -> SignalConstants:
+    return SignalConstants(**{column: row[f"{name}_{column}"] for column in columns})

@@ -1,0 +1,68 @@
+"""Who slept where: the table that lies beside a folder of recordings."""
+
+import csv
+from dataclasses import dataclass
+from pathlib import Path
+
+from sleep2vec.vocabulary.errors import UsageError
+from sleep2vec.vocabulary.subject import Sex, Subject
+
+_SEXES: dict[str, Sex] = {"f": "female", "female": "female", "m": "male", "male": "male"}
+
+
+@dataclass(frozen=True)
+class Participant:
+    """One row of ``participants.csv``; anything may be unknown."""
+
+    night_id: str | None = None
+    subject_id: str | None = None
+    age_years: float | None = None
+    sex: Sex | None = None
+    site: str | None = None
+    cohort: str | None = None
+
+    def completed(self, subject: Subject) -> Subject:
+        """The person by this table, with what only the recording knows."""
+        return Subject(
+            subject_id=self.subject_id or subject.subject_id,
+            age_years=self.age_years if self.age_years is not None else subject.age_years,
+            sex=self.sex or subject.sex,
+        )
+
+
+def read_participants(folder: Path) -> dict[str, Participant]:
+    """Rows of ``participants.csv`` in `folder` by their column ``file`` (path relative to the folder, or name).
+
+    Further columns, all optional: night_id, subject_id, age_years, sex (F/M/female/male), site, cohort. Empty cells
+    and ``n/a`` (BIDS) are unknown. Without the table, an empty dict.
+
+    Raises:
+        UsageError: the table has no column ``file``, or an age or a sex cannot be read.
+    """
+    path = folder / "participants.csv"
+    if not path.exists():
+        return {}
+    with path.open(newline="", encoding="utf-8-sig") as file:
+        table = csv.DictReader(file)
+        if "file" not in (table.fieldnames or []):
+            raise UsageError(f"{path} has no column 'file' (it has {', '.join(table.fieldnames or [])}).")
+        return {Path(row["file"]).as_posix(): _participant(row, f"{path} line {table.line_num}") for row in table}
+
+
+def _participant(row: dict[str, str], where: str) -> Participant:
+    known = {column: text.strip() for column, text in row.items() if text and text.strip().lower() not in ("", "n/a")}
+    try:
+        age_years = float(known["age_years"]) if "age_years" in known else None
+    except ValueError:
+        raise UsageError(f"{where}: age_years is {known['age_years']!r}, expected a number of years.") from None
+    sex = known.get("sex", "").lower()
+    if sex and sex not in _SEXES:
+        raise UsageError(f"{where}: sex is {sex!r}, expected one of {', '.join(_SEXES)}, or nothing.")
+    return Participant(
+        night_id=known.get("night_id"),
+        subject_id=known.get("subject_id"),
+        age_years=age_years,
+        sex=_SEXES.get(sex),
+        site=known.get("site"),
+        cohort=known.get("cohort"),
+    )

@@ -1,0 +1,129 @@
+"""One harmonised night into a store."""
+
+import hashlib
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from sleep2vec.store.atomic import write_atomically
+from sleep2vec.store.schema import FULL_SCALE, UNSCORED, VERSION, check_night_id, night_paths, ordered
+from sleep2vec.vocabulary.errors import StoreError
+from sleep2vec.vocabulary.modalities import MODALITIES
+from sleep2vec.vocabulary.night import Night
+
+
+def create_store(store: Path) -> None:
+    """Make an empty store, or check that `store` is one that this version may add to.
+
+    Raises:
+        StoreError: the folder holds something else, or a store of another version.
+    """
+    marker = store / "store.json"
+    if marker.exists():
+        check_version(store)
+    elif store.exists() and any(store.iterdir()):
+        raise StoreError(f"{store} exists, is not empty and is not a store; name an empty or a new folder.")
+    else:
+        (store / "nights").mkdir(parents=True, exist_ok=True)
+        description = {"sleep2vec_store_version": VERSION, "modalities": {n: asdict(m) for n, m in MODALITIES.items()}}
+        write_atomically(marker, json.dumps(description, indent=1).encode())
+
+
+def check_version(store: Path) -> None:
+    """Raise `StoreError` unless `store` is a store of this version."""
+    marker = store / "store.json"
+    if not marker.exists():
+        raise StoreError(f"{store} is not a store (it has no store.json); make one with `sleep2vec ingest`.")
+    try:
+        version = json.loads(marker.read_text())["sleep2vec_store_version"]
+    except (json.JSONDecodeError, KeyError, TypeError):
+        raise StoreError(f"{marker} is damaged; ingest the recordings again into a new folder.") from None
+    if version != VERSION:
+        raise StoreError(f"{store} is a store of version {version}, this sleep2vec reads version {VERSION}.")
+
+
+def write_night(store: Path, night: Night, source_fingerprint: str = "") -> dict[str, Any]:
+    """Write `night` and return its manifest row. The night exists once its description does.
+
+    Raises:
+        StoreError: the night id cannot name a file, or valid samples are not finite.
+    """
+    signals_path, description_path = night_paths(store, check_night_id(night.night_id))
+    modalities = ordered(tuple(night.samples))
+    row: dict[str, Any] = {
+        "night_id": night.night_id,
+        "subject_id": night.subject.subject_id,
+        "cohort": night.cohort,
+        "site": night.site,
+        "age_years": night.subject.age_years,
+        "sex": night.subject.sex,
+        "start": night.start.isoformat() if night.start else None,
+        "grid_start_s": night.grid_start_s,
+        "n_tokens": night.n_tokens,
+        "n_scored_tokens": 0 if night.stages is None else int(np.isfinite(night.stages).sum()),
+        "source_fingerprint": source_fingerprint,
+    }
+    parts = []
+    for name in modalities:
+        integers, scale, offset = quantise(night.samples[name], night.valid[name], night.night_id, name)
+        parts.append(integers.tobytes())
+        story = night.provenance[name]
+        row |= {
+            f"{name}_valid_share": float(night.valid[name].mean()),
+            f"{name}_scale": scale,
+            f"{name}_offset": offset,
+            f"{name}_centre": story.centre,
+            f"{name}_spread": story.spread,
+            f"{name}_sensor": story.source,
+        }
+    parts += [night.valid[name].astype(np.uint8).tobytes() for name in modalities]
+    parts.append(_stage_bytes(night))
+    content = b"".join(parts)
+
+    provenance = {name: asdict(night.provenance[name]) for name in modalities}
+    row["checksum"] = hashlib.blake2b(content, digest_size=16).hexdigest()
+    row["provenance_hash"] = hashlib.blake2b(
+        json.dumps([provenance, night.absent], sort_keys=True).encode(), digest_size=16
+    ).hexdigest()
+    row["source"] = source_fingerprint.split("|")[0] or "memory"
+    description = {
+        "row": row,
+        "modalities": modalities,
+        "provenance": provenance,
+        "absent": night.absent,
+        "decisions": [asdict(decision) for decision in night.decisions],
+        "events": [asdict(event) for event in night.events],
+        "notes": night.notes,
+    }
+    description_path.unlink(missing_ok=True)  # a night being replaced is not there while its signals change
+    write_atomically(signals_path, content)
+    write_atomically(description_path, json.dumps(description, ensure_ascii=False).encode())
+    return row
+
+
+def quantise(
+    samples_T: NDArray[np.float32], valid_L: NDArray[np.bool_], night_id: str, name: str
+) -> tuple[NDArray[np.int16], float, float]:
+    """Samples (T,) as int16 with ``value = integer * scale + offset``, exact to half a `scale` where valid."""
+    tokens_LS = samples_T.reshape(len(valid_L), -1)
+    good = tokens_LS[valid_L]
+    if not np.isfinite(good).all():
+        raise StoreError(f"{night_id}: valid {name} tokens hold values that are not finite; this is a bug, report it.")
+    low, high = (float(good.min()), float(good.max())) if good.size else (0.0, 0.0)
+    offset = (high + low) / 2
+    scale = (high - low) / (2 * FULL_SCALE) or 1.0
+    integers_LS = np.zeros(tokens_LS.shape, dtype="<i2")
+    integers_LS[valid_L] = np.clip(np.rint((good - offset) / scale), -FULL_SCALE, FULL_SCALE)
+    return integers_LS.reshape(-1), scale, offset
+
+
+def _stage_bytes(night: Night) -> bytes:
+    codes_L = np.full(night.n_tokens, UNSCORED, dtype=np.uint8)
+    if night.stages is not None:
+        scored_L = np.isfinite(night.stages)
+        codes_L[scored_L] = night.stages[scored_L].astype(np.uint8)
+    return codes_L.tobytes()

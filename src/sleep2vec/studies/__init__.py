@@ -1,0 +1,1 @@
+"""Questions asked of the whole system, as runs that anybody can repeat."""

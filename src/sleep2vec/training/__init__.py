@@ -1,0 +1,1 @@
+"""The loop: sees only a step that turns a batch into a loss and numbers."""
