@@ -319,7 +319,7 @@ def _text(field: bytes, foreign: list[str]) -> str:
     field = re.sub(rb"[\x00-\x1f\x7f]", b" ", field).strip()
     if field.isascii():
         return field.decode("ascii")
-    for cut in range(3):  # a field of fixed width may cut the last character of UTF-8 in two
+    for cut in range(min(2, len(field)) + 1):  # a field of fixed width may cut the last character of UTF-8 in two
         try:
             text = field[: len(field) - cut].decode("utf-8")
         except UnicodeDecodeError:

@@ -76,21 +76,20 @@ def timeline_of(header: EdfHeader, time_keeping: list[bytes] | None) -> tuple[Ti
     """
     stamps_R = _time_stamps(time_keeping or [])
     known = np.flatnonzero(np.isfinite(stamps_R))
-    if len(known) == 0 or header.record_s == 0:
+    if len(known) == 0:
         lost = header.declared_discontinuous and header.record_s > 0
         repairs = ["It calls itself discontinuous, but no record says when it begins; gaps are not known."]
         return _without_gaps(header, 0.0), tuple(repairs) if lost else ()
 
     first_onset_s = float(stamps_R[known[0]] - known[0] * header.record_s)
-    if all(channel.is_annotation for channel in header.channels):
-        return _without_gaps(header, first_onset_s), ()
     steps = np.diff(stamps_R[known]) - np.diff(known) * header.record_s
-    if not header.declared_discontinuous and np.all(np.abs(steps) <= _CLOCK_ROUNDING_S):
-        return _without_gaps(header, first_onset_s), ()
     if abs(first_onset_s) + np.abs(steps).sum() > _LONGEST_GAPS_S:
         return _without_gaps(header, 0.0), (
             "The time stamps of its records jump by more than a week; they were not believed, gaps are not known.",
         )
+    continuous = not header.declared_discontinuous and np.all(np.abs(steps) <= _CLOCK_ROUNDING_S)
+    if continuous or all(channel.is_annotation for channel in header.channels):
+        return _without_gaps(header, first_onset_s), ()
     return _by_stamps(header, stamps_R - first_onset_s, first_onset_s)
 
 

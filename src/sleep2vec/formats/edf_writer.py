@@ -9,7 +9,9 @@ import os
 import unicodedata
 from collections.abc import Iterable
 from datetime import date, datetime, time
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context
 from pathlib import Path
+from typing import BinaryIO
 
 import edfio
 import numpy as np
@@ -23,9 +25,6 @@ from sleep2vec.vocabulary.stages import FIVE, StageSpan
 from sleep2vec.vocabulary.subject import Subject
 
 _DIGITAL = (-32768, 32767)
-# The header has 8 characters for a number, so nothing finer than this, and no range with fewer steps than that.
-_FINEST = 1e-4
-_FEWEST_STEPS = 256
 _LONGEST_RECORD_S = 60
 _PIECE = 1 << 15
 _IN_ASCII = str.maketrans({"µ": "u", "μ": "u", "°": "deg", "\u2126": "Ohm", "Ω": "Ohm", "–": "-", "−": "-", "ß": "ss"})
@@ -40,21 +39,21 @@ def write_edf(path: Path, recording: Recording, *, birthdate: date | None = None
     filled up with each signal's last value. The age of the subject is kept only as a birthdate.
 
     Raises:
-        UsageError: EDF cannot hold it (no signals, rates that fit no data record, a range or date out of bounds), or
+        UsageError: EDF cannot hold it (no signals, rates that fit no data record, a date out of bounds), or
             the folder cannot be written.
     """
     if not recording.signals:
         raise UsageError(f"{path}: a recording without signals has no EDF; use write_annotations for a scoring alone.")
     record_s, n_records = _records(recording.signals)
-    signals, gaps = [], []
+    signals, ranges, gaps = [], [], []
     for signal in recording.signals:
         samples_T = signal.samples
-        signals.append(
-            _edf_signal(signal, samples_T, round(signal.rate_hz * record_s) * n_records, record_s, n_records)
-        )
+        per_record = round(signal.rate_hz * record_s)
+        ranges.append(_physical_range(signal, samples_T))
+        signals.append(_edf_signal(signal, samples_T, per_record * n_records, per_record / record_s, ranges[-1]))
         gaps += _gaps(signal, samples_T)
     annotations = [*_annotations(recording.stages, recording.events), *gaps]
-    _write(path, signals, annotations, recording.start, recording.subject, birthdate, record_s)
+    _write(path, signals, annotations, recording.start, recording.subject, birthdate, record_s, ranges)
 
 
 def write_annotations(
@@ -83,7 +82,9 @@ def write_annotations(
     annotations = _annotations(stages, events)
     if duration_s is not None:
         annotations.append(edfio.EdfAnnotation(duration_s, None, "Recording ends"))
-    _write(path, [], annotations or [edfio.EdfAnnotation(0, None, "")], start, subject or Subject(), birthdate, None)
+    _write(
+        path, [], annotations or [edfio.EdfAnnotation(0, None, "")], start, subject or Subject(), birthdate, None, []
+    )
 
 
 def _write(
@@ -94,6 +95,7 @@ def _write(
     subject: Subject,
     birthdate: date | None,
     record_s: float | None,
+    ranges: list[tuple[str, str]],
 ) -> None:
     if start is not None and not 1985 <= start.year <= 2084:
         raise UsageError(f"{path}: EDF holds start dates from 1985 to 2084, not {start:%Y-%m-%d}; shift the date.")
@@ -111,6 +113,7 @@ def _write(
     try:
         with unfinished.open("wb") as file:
             edf.write(file)
+            _state_ranges(file, ranges, n_channels=len(signals) + 1)
             file.flush()
             os.fsync(file.fileno())
         unfinished.replace(path)
@@ -118,6 +121,21 @@ def _write(
         raise UsageError(f"{path} cannot be written ({error.strerror}); check the folder and its free space.") from None
     finally:
         unfinished.unlink(missing_ok=True)
+
+
+def _state_ranges(file: BinaryIO, ranges: list[tuple[str, str]], n_channels: int) -> None:
+    """Write the physical ranges into a finished header (its columns of minima and maxima).
+
+    edfio rounds bounds outwards in binary, so -0.00327 becomes -0.00328 and a file written twice drifts, and it has no
+    exponent, so a range of microvolts in V cannot be stated.
+    """
+    minima_at = 256 + n_channels * (16 + 80 + 8)
+    for column_at, bounds in (
+        (minima_at, [r[0] for r in ranges]),
+        (minima_at + 8 * n_channels, [r[1] for r in ranges]),
+    ):
+        file.seek(column_at)
+        file.write("".join(bound.ljust(8) for bound in bounds).encode("ascii"))
 
 
 def _records(signals: tuple[Signal, ...]) -> tuple[float, int]:
@@ -129,7 +147,7 @@ def _records(signals: tuple[Signal, ...]) -> tuple[float, int]:
         counts = sorted({*small, *(common // n for n in small)}, key=lambda n: abs(math.log(together_s / n)))
         exact = [n for n in counts if _fits_header(together_s / n)]
         if exact and together_s / exact[0] <= _LONGEST_RECORD_S:
-            return together_s / exact[0], exact[0]
+            return float(f"{together_s / exact[0]:.15g}"), exact[0]
     for seconds in range(1, _LONGEST_RECORD_S + 1):
         if all(math.isclose(s.rate_hz * seconds, round(s.rate_hz * seconds), rel_tol=1e-9) for s in signals):
             return float(seconds), max(math.ceil(s.n_samples / round(s.rate_hz * seconds)) for s in signals)
@@ -145,42 +163,24 @@ def _fits_header(number: float) -> bool:
 
 
 def _edf_signal(
-    signal: Signal, samples_T: NDArray[np.float32], n_written: int, record_s: float, n_records: int
+    signal: Signal, samples_T: NDArray[np.float32], n_written: int, rate_hz: float, physical: tuple[str, str]
 ) -> edfio.EdfSignal:
-    low, high = _physical_range(signal, samples_T)
     digital_T = np.zeros(n_written, np.int16)
-    try:
-        edf_signal = edfio.EdfSignal.from_digital(
-            digital_T,
-            n_written / (n_records * record_s),
-            label=_ascii(signal.label, 16),
-            transducer_type=_ascii(signal.transducer, 80),
-            physical_dimension=_ascii(signal.unit, 8),
-            physical_range=(low, high),
-            digital_range=_DIGITAL,
-            prefiltering=_ascii(signal.prefilter, 80),
-        )
-    except ValueError as error:
-        raise UsageError(
-            f"The range {low:g} to {high:g} {signal.unit} of {signal.label!r} does not fit EDF, which has 8 "
-            f"characters for a number ({error}); convert it to a larger unit."
-        ) from None
-    low, high = edf_signal.physical_range  # as written: rounded outwards to 8 characters
-    step = (high - low) / (_DIGITAL[1] - _DIGITAL[0])
-    span = float(np.ptp(samples_T[np.isfinite(samples_T)])) if np.isfinite(samples_T).any() else 0.0
-    if 0 < span < _FEWEST_STEPS * step and high - low < _FEWEST_STEPS * _FINEST:
-        raise UsageError(
-            f"{signal.label!r} spans only {span:g} {signal.unit}, which EDF, with 8 characters for a number, cannot "
-            "resolve; convert it to a smaller unit."
-        )
-    _quantise(samples_T, low, high, step, digital_T)
-    return edf_signal
+    _quantise(samples_T, float(physical[0]), float(physical[1]), digital_T)
+    return edfio.EdfSignal.from_digital(
+        digital_T,
+        rate_hz,
+        label=_ascii(signal.label, 16),
+        transducer_type=_ascii(signal.transducer, 80),
+        physical_dimension=_ascii(signal.unit, 8),
+        digital_range=_DIGITAL,
+        prefiltering=_ascii(signal.prefilter, 80),
+    )
 
 
-def _quantise(
-    samples_T: NDArray[np.float32], low: float, high: float, step: float, digital_T: NDArray[np.int16]
-) -> None:
+def _quantise(samples_T: NDArray[np.float32], low: float, high: float, digital_T: NDArray[np.int16]) -> None:
     """Fill `digital_T`, which may be longer than `samples_T`; in pieces that stay in the processor's cache."""
+    step = (high - low) / (_DIGITAL[1] - _DIGITAL[0])
     nearest_zero = min(max(0.0, low), high)
     for first in range(0, len(samples_T), _PIECE):
         piece = samples_T[first : first + _PIECE].astype(np.float64)
@@ -190,22 +190,32 @@ def _quantise(
         piece /= step
         np.rint(piece, out=piece)
         piece += _DIGITAL[0]
-        digital_T[first : first + _PIECE] = np.clip(piece, *_DIGITAL, out=piece)
+        digital_T[first : first + len(piece)] = np.clip(piece, *_DIGITAL, out=piece)
     digital_T[len(samples_T) :] = digital_T[len(samples_T) - 1]
 
 
-def _physical_range(signal: Signal, samples_T: NDArray[np.float32]) -> tuple[float, float]:
+def _physical_range(signal: Signal, samples_T: NDArray[np.float32]) -> tuple[str, str]:
+    """The range as the header will state it, so that the samples are quantised by what a reader computes with."""
     finite = samples_T[np.isfinite(samples_T)]
     bounds = [float(bound) for bound in signal.physical_range or ()]
-    bounds += [float(finite.min()), float(finite.max())] if len(finite) else []
+    for end in [finite.min(), finite.max()] if len(finite) else []:
+        # A sample at the very end of the range lies beyond it by the rounding of float32.
+        if not bounds or not np.float32(min(bounds)) <= end <= np.float32(max(bounds)):
+            bounds.append(float(end))
     low, high = min(bounds, default=0.0), max(bounds, default=1.0)
     if low == high:
         high = low + max(1.0, abs(low) * 1e-3)
-    if 0 < abs(low) < _FINEST:
-        low = -_FINEST if low < 0 else 0.0
-    if 0 < abs(high) < _FINEST:
-        high = _FINEST if high > 0 else 0.0
-    return low, high
+    return _header_number(low, ROUND_FLOOR), _header_number(high, ROUND_CEILING)
+
+
+def _header_number(number: float, rounding: str) -> str:
+    """The number in the 8 characters of a header field, with as many digits as they hold."""
+    for digits in range(8, 0, -1):
+        rounded = Context(prec=digits, rounding=rounding).create_decimal(repr(number)).normalize()
+        for text in (f"{rounded:f}", f"{rounded:E}".replace("E+", "E")):
+            if len(text) <= 8:
+                return text
+    raise AssertionError(f"{number!r} has a digit and an exponent that fit 8 characters")
 
 
 def _gaps(signal: Signal, samples_T: NDArray[np.float32]) -> list[edfio.EdfAnnotation]:

@@ -33,7 +33,10 @@ class Grid:
         return self.start_s + np.arange(self.n_tokens * TOKEN_SECONDS * round(rate_hz)) / rate_hz
 
     def take(self, samples_T: NDArray[np.float32], rate_hz: float) -> NDArray[np.float32]:
-        """The grid's part of a channel at its own rate; what the channel lacks at its end is NaN."""
+        """The grid's part of a waveform at its own rate; what the channel lacks at its end is NaN.
+
+        It begins at the sample nearest to the grid's start, at most half a sample off.
+        """
         edges = self.edges_of(rate_hz)
         part_T = samples_T[edges[0] : edges[-1]]
         missing = int(edges[-1] - edges[0]) - len(part_T)
@@ -59,7 +62,7 @@ def grid_of(recording: Recording) -> Grid:
     """
     scored = [span for span in recording.stages if span.stage is not None] or list(recording.stages)
     onset_s = min((span.onset_s for span in scored), default=0.0)
-    start_s = round((onset_s % TOKEN_SECONDS) / _PHASE_STEP_S) * _PHASE_STEP_S % TOKEN_SECONDS
+    start_s = round(onset_s / _PHASE_STEP_S) * _PHASE_STEP_S % TOKEN_SECONDS
     # A tenth of a millisecond forgives rounding in the header's duration, not a missing sample.
     n_tokens = int((recording.duration_s - start_s + 1e-4) // TOKEN_SECONDS)
     if n_tokens < 1:

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 from scipy.interpolate import PchipInterpolator
+from scipy.ndimage import maximum_filter1d, median_filter
 
 # Intervals of 0.3-2.0 s (200-30 beats a minute): the range of adult sinus rhythm in sleep with a margin,
 # as in Task Force of the ESC and NASPE, Circulation 93 (1996): outside is an artefact or an ectopic beat.
@@ -23,7 +24,7 @@ LONGEST_BRIDGE_S = 3.5
 SLOWEST_ECG_HZ = 64.0
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Beats:
     """Heart beats in order.
 
@@ -64,7 +65,7 @@ def beats_of_ecg(ecg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz:
 
 
 def beats_of_ppg(ppg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz: float) -> Beats:
-    """Find pulse peaks in a photoplethysmogram (0.5-8 Hz, at least 0.3 s apart, a third of the local height).
+    """Find pulse peaks in a photoplethysmogram (0.5-8 Hz, at least 0.3 s apart, over half of the height nearby).
 
     Args:
         ppg_T: (T,) without NaN.
@@ -76,8 +77,9 @@ def beats_of_ppg(ppg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz:
     marks, _ = signal.find_peaks(band_T, distance=max(1, int(SHORTEST_S * rate_hz)))
     marks = marks[~hole_T[marks]]
     if marks.size:
-        local = signal.medfilt(np.maximum(band_T[marks], 0.0), min(_NEIGHBOURS, marks.size - 1 + marks.size % 2))
-        marks = marks[band_T[marks] > local / 3]
+        # Half of what beats nearby reach parts them from the diastolic wave; the median of maxima ignores a jolt.
+        highest = maximum_filter1d(band_T[marks], 3, mode="nearest")
+        marks = marks[band_T[marks] > 0.5 * median_filter(highest, _NEIGHBOURS, mode="nearest")]
     return _refine(band_T, marks, rate_hz, reach_s=2.0 / rate_hz)
 
 

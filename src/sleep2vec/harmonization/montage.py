@@ -44,7 +44,7 @@ class Candidate:
         return tuple(channel.label for channel in self.channels)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """A candidate's samples in the stored unit.
 
@@ -73,7 +73,12 @@ def electrode_candidates(kind: str, channels: Iterable[Channel], preferences: tu
         place = _place(channel.reading.active, channel.reading.reference, preferences)
         ranked.append(((place, 0, channel.reading.rank, channel.index), _direct(channel)))
     for plus, minus in permutations({channel.index: channel for channel in own + others}.values(), 2):
-        if plus.reading.kind == kind and minus.reading.kind in _MINUS[kind] and _subtractable(plus, minus) and _common_reference(kind, usable):
+        if (
+            plus.reading.kind == kind
+            and minus.reading.kind in _MINUS[kind]
+            and _subtractable(plus, minus)
+            and _common_reference(kind, usable)
+        ):
             place = _place(plus.reading.active, minus.reading.active, preferences)
             if place < len(preferences):
                 ranked.append(((place, 1, plus.reading.rank, plus.index), _derived(plus, minus)))

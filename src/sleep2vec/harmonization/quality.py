@@ -82,7 +82,7 @@ def threshold(detector: str, modality: str) -> float:
     return entry.value if entry else float("inf")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Verdict:
     """What the detectors found.
 
@@ -132,14 +132,12 @@ def judge_waveform(
     return Verdict(faults)
 
 
-def judge_spo2(samples_T: NDArray[np.float32], edges_L1: NDArray[np.int64]) -> Verdict:
-    """Judge the tokens of an oxygen saturation, (T,) in percent with NaN in gaps."""
-    missing_T = np.isnan(samples_T)
-    impossible_T = impossible_spo2(samples_T)
+def judge_spo2(samples_N: NDArray[np.float32], n_tokens: int) -> Verdict:
+    """Judge the tokens of an oxygen saturation, (N,) in percent at a stored rate, with NaN in gaps."""
+    missing_LS = ~np.isfinite(samples_N).reshape(n_tokens, -1)
+    lost_LS = missing_LS | impossible_spo2(samples_N).reshape(n_tokens, -1)
     limit = threshold("missing_share", "spo2")
-    return Verdict(
-        {"gap": _share(missing_T, edges_L1) > limit, "range": _share(impossible_T | missing_T, edges_L1) > limit}
-    )
+    return Verdict({"gap": missing_LS.mean(axis=1) > limit, "range": lost_LS.mean(axis=1) > limit})
 
 
 def impossible_spo2(samples_T: NDArray[np.float32]) -> NDArray[np.bool_]:

@@ -167,7 +167,7 @@ class Sensors:
         self, beats: Beats, labels: tuple[str, ...], channels: tuple[int, ...], source: str, reason: str, step: str
     ) -> Outcome:
         times_s, intervals_s = intervals_of(beats)
-        grid_times_N = self.grid.times_of(MODALITIES["ibi"].rate_hz) - self.grid.start_s
+        grid_times_N = self.grid.times_of(MODALITIES["ibi"].rate_hz)
         left_out = max(0, len(beats.times_s) - 1 - len(intervals_s))
         steps = (step, f"{left_out} implausible or ectopic intervals left out", "at the middle of each interval, 4 Hz")
         story = Provenance(labels, reason, source, steps, 0.0, 1.0)
@@ -177,17 +177,15 @@ class Sensors:
         made = []
         for candidate in sensor_candidates(("heart_rate",), self.channels)[:1]:
             trace = trace_of(candidate)
-            part_T = self.grid.take(trace.samples_T, trace.rate_hz)
+            rates_N = hold(trace.samples_T, trace.rate_hz, self.grid.times_of(MODALITIES["ibi"].rate_hz))
             with np.errstate(divide="ignore", invalid="ignore"):
-                seconds_T = np.float32(60.0) / part_T
-            possible_T = (seconds_T >= SHORTEST_S) & (seconds_T <= LONGEST_S)
-            seconds_T = np.where(possible_T, seconds_T, np.float32(np.nan))
-            times_N = self.grid.times_of(MODALITIES["ibi"].rate_hz) - self.grid.start_s
+                seconds_N = np.float32(60.0) / rates_N
+            possible_N = (seconds_N >= SHORTEST_S) & (seconds_N <= LONGEST_S)
+            seconds_N = np.where(possible_N, seconds_N, np.float32(np.nan))
             steps = (*trace.steps, "60 / rate", f"held from {trace.rate_hz:g} to 4 Hz")
             reason = f"{candidate.labels[0]} is {candidate.channels[0].reading.reason}"
             story = Provenance(candidate.labels, reason, "pulse", steps, 0.0, 1.0)
-            held_N = hold(seconds_T, trace.rate_hz, times_N)
-            made.append(from_values(held_N, "ibi", self.grid.n_tokens, story, _indices(candidate)))
+            made.append(from_values(seconds_N, "ibi", self.grid.n_tokens, story, _indices(candidate)))
         return made
 
     def _resp(self) -> Outcome | str:
@@ -245,7 +243,9 @@ def _with_rank(outcome: Outcome, tried_before: int, n_candidates: int) -> Outcom
     """Say in the reason how the candidate stood among the others."""
     if n_candidates == 1:
         return outcome
-    place = f"first choice of {n_candidates}" if tried_before == 0 else f"better than {tried_before} preferred before it"
+    place = (
+        f"first choice of {n_candidates}" if tried_before == 0 else f"better than {tried_before} preferred before it"
+    )
     story = outcome.provenance
     return replace(outcome, provenance=replace(story, reason=f"{story.reason}; {place}"))
 

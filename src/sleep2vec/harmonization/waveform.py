@@ -25,7 +25,7 @@ from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.night import Provenance
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Prepared:
     """A candidate's samples on the grid's time, at their own rate, with nothing bad left in them.
 
@@ -45,7 +45,7 @@ class Prepared:
     doubts: tuple[str, ...]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Outcome:
     """A modality as the night keeps it. `samples_N` holds no NaN and 0 in invalid tokens."""
 
@@ -110,13 +110,12 @@ def finish(prepared: Prepared, grid: Grid, modality: str, source: str) -> Outcom
 def saturation(candidate: Candidate, grid: Grid) -> Outcome:
     """SpO2 at 4 Hz: each reading held until the next; lost or impossible ones replaced by the last good one."""
     trace = trace_of(candidate)
-    part_T = grid.take(trace.samples_T, trace.rate_hz)
-    edges_L1 = grid.edges_of(trace.rate_hz)
-    verdict = judge_spo2(part_T, edges_L1 - edges_L1[0])
-    good_T = np.where(impossible_spo2(part_T), np.float32(np.nan), part_T)
-    times_N = grid.times_of(MODALITIES["spo2"].rate_hz) - grid.start_s
-    held_N = _last_good(hold(good_T, trace.rate_hz, times_N))
-    steps = (*trace.steps, f"held from {trace.rate_hz:g} to {MODALITIES['spo2'].rate_hz} Hz", verdict.describe())
+    rate_hz = MODALITIES["spo2"].rate_hz
+    # Held first: one reading a second is too coarse to be cut where the grid begins.
+    held_N = hold(trace.samples_T, trace.rate_hz, grid.times_of(rate_hz))
+    verdict = judge_spo2(held_N, grid.n_tokens)
+    held_N = _last_good(np.where(impossible_spo2(held_N), np.float32(np.nan), held_N))
+    steps = (*trace.steps, f"held from {trace.rate_hz:g} to {rate_hz} Hz", verdict.describe())
     return _outcome(
         np.minimum(held_N, 100.0),
         ~verdict.bad_L,

@@ -29,10 +29,10 @@ _LOW_RATE_HZ = 32  # slow waves and K-complexes
 _MID_RATE_HZ = 64  # theta, alpha, spindles
 
 # By stage W N1 N2 N3 R. Alpha is what shows behind closed eyes.
-_SLOW_UV = np.array([6.0, 8.0, 16.0, 38.0, 7.5])
-_THETA_UV = np.array([4.5, 8.0, 7.5, 8.5, 7.5])
+_SLOW_UV = np.array([6.0, 8.0, 17.0, 46.0, 7.0])
+_THETA_UV = np.array([4.5, 9.0, 7.5, 8.5, 8.0])
 _ALPHA_UV = np.array([14.0, 5.0, 3.5, 2.8, 3.5])
-_SIGMA_UV = np.array([2.0, 2.2, 4.2, 3.6, 1.8])
+_SIGMA_UV = np.array([2.0, 2.2, 4.5, 3.8, 1.6])
 _BETA_UV = np.array([4.8, 3.4, 2.5, 1.9, 2.9])
 _BACKGROUND_UV = 8.0
 _SPINDLES = np.array([0.02, 0.12, 1.0, 0.45, 0.03])  # share of the person's density
@@ -83,12 +83,12 @@ def think(
     slow_G = course(_SLOW_UV, 1.0, 0.16) * _deep_gain(person, mixture_G5) * asleep_G
     slow_S = _slow_waves(rng, person, mixture_G5, slow_G, arousals)
 
-    alpha_G = course(_ALPHA_UV, person.alpha_gain, 0.35) * (1 - 0.75 * open_G)
+    alpha_G = course(_ALPHA_UV, person.alpha_gain, 0.30) * (1 - 0.75 * open_G)
     alpha_G += person.eeg_gain * person.alpha_gain * 9.0 * arousal_G
     n_mid = n_grid * _MID_RATE_HZ // GRID_HZ
     factor = _MID_RATE_HZ // GRID_HZ
     alpha_S = stretch(alpha_G, factor) * rhythm_noise(rng, n_mid, _MID_RATE_HZ, person.alpha_hz, 0.7)
-    theta_G = course(_THETA_UV, person.theta_gain, 0.22) * asleep_G
+    theta_G = course(_THETA_UV, person.theta_gain, 0.16) * asleep_G
     fast_S = stretch(theta_G, factor) * rhythm_noise(rng, n_mid, _MID_RATE_HZ, 5.8, 1.4)
     sigma_G = course(_SIGMA_UV, person.spindle_gain**0.5, 0.2)
     fast_S += stretch(sigma_G, factor) * rhythm_noise(rng, n_mid, _MID_RATE_HZ, 13.0, 2.0)
@@ -99,7 +99,7 @@ def think(
     broad_S = (person.eeg_gain * _BACKGROUND_UV) * shaped_noise(
         rng, n_samples, RATE_HZ, lambda hz: np.maximum(hz, 0.3) ** -slope
     )
-    beta_G = course(_BETA_UV, person.beta_gain, 0.25) + person.eeg_gain * 3.5 * arousal_G
+    beta_G = course(_BETA_UV, person.beta_gain, 0.18) + person.eeg_gain * 3.5 * arousal_G
     broad_S += stretch(beta_G, RATE_HZ // GRID_HZ) * rhythm_noise(rng, n_samples, RATE_HZ, 20.0, 7.0)
     return Brain(
         resample(slow_S, _LOW_RATE_HZ, RATE_HZ, n_samples),

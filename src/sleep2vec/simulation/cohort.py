@@ -54,7 +54,7 @@ def simulate_cohort(
         sites: Names of `sites.SITES`.
         workers: Processes.
         progress: Called with (done, total) after every night.
-        nights_per_person: From 1 to 2: 1.25 lets a third of the nights be a second night of ... the same person.
+        nights_per_person: From 1 to 2; with 1.25 every fourth person comes twice.
 
     Returns:
         What the table holds, one entry a night.
@@ -95,7 +95,8 @@ def _plan(
     for number in range(n_nights):
         if len(planned) == n_nights:
             break
-        site = site_named(sites[number % len(sites)])
+        # Sites in turn, shifted by one every round: or all who come twice would be of one site.
+        site = site_named(sites[(number + number // len(sites)) % len(sites)])
         subject_id = f"{site.name}-{number:04d}"
         person_seed, *night_seeds = np.random.SeedSequence([seed, number]).spawn(3)
         person = draw_person(np.random.default_rng(person_seed), site, subject_id)
@@ -103,9 +104,8 @@ def _plan(
         n_own = 1 + int(np.floor((number + 1) * share + 1e-9) > np.floor(number * share + 1e-9))
         for visit, night_seed in enumerate(night_seeds[: min(n_own, n_nights - len(planned))], start=1):
             night_id = f"{subject_id}-n{visit}"
-            subject = person.subject
             row = Participation(
-                f"{site.name}/{night_id}.edf", night_id, subject_id, subject.age_years, person.sex, site.name
+                f"{site.name}/{night_id}.edf", night_id, subject_id, round(person.age_years, 1), person.sex, site.name
             )
             planned.append((row, person, int(night_seed.generate_state(1)[0])))
     return planned

@@ -39,7 +39,7 @@ def beat(
     events: tuple[RespiratoryEvent, ...],
     movement_G: NDArray[np.float64],
 ) -> Heart:
-    """Beats of a night by integral pulse frequency modulation: a beat falls where the summed rate passes a whole number.
+    """Beats of a night by integral pulse frequency modulation: one where the summed rate passes a whole number.
 
     The mean rate over the night is the person's own, whatever the stages.
     """

@@ -1,5 +1,9 @@
 """The hypnogram: a semi-Markov walk through the five stages, in cycles of about 95 minutes."""
 
+from bisect import bisect
+from itertools import accumulate
+from math import exp
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,6 +14,7 @@ from sleep2vec.simulation.stage_facts import BOUT_QUANTILES, StageFacts, facts_o
 EPOCHS_PER_HOUR = 120
 WAKE, N1, N2, N3, REM = range(5)
 _CANDIDATES = 6
+_STEPS = 1000  # of the tables of bout lengths
 # The longest bout as a multiple of the 95 % quantile: fitted, so that the mean bout agrees with the transitions.
 _LONGEST = (4.0, 1.6, 1.5, 1.8, 1.3)
 
@@ -48,35 +53,46 @@ def _shares(stages_L: NDArray[np.int64]) -> NDArray[np.float64]:
 def _walk(
     rng: Rng, facts: StageFacts, n_epochs: int, latency_epochs: int, leaning_5: NDArray[np.float64]
 ) -> NDArray[np.int64]:
-    leaving_55 = np.array(facts.transition)
-    np.fill_diagonal(leaving_55, 0.0)
-    cycle_ends = latency_epochs + np.cumsum(np.clip(rng.normal(190, 26, 40), 130, 260))
+    leaving = [[p if i != j else 0.0 for j, p in enumerate(row)] for i, row in enumerate(facts.transition)]
+    bouts_5Q = _bout_lengths(facts) * leaning_5[:, None]
+    ends = latency_epochs + np.cumsum(np.clip(rng.normal(190, 26, 40), 130, 260))
     stages_L = np.full(n_epochs, WAKE)
-    now, stage = latency_epochs, N1
+    # Two draws a bout, and a bout lasts an epoch or more.
+    chances = iter(rng.random(2 * n_epochs).tolist())
+    now, stage, cycle, begun = latency_epochs, N1, 0, float(latency_epochs)
     while now < n_epochs:
-        cycle = int(np.searchsorted(cycle_ends, now, side="right"))
-        begun = latency_epochs if cycle == 0 else cycle_ends[cycle - 1]
-        phase = (now - begun) / (cycle_ends[cycle] - begun)
+        while now >= ends[cycle]:
+            begun, cycle = float(ends[cycle]), cycle + 1
+        phase = (now - begun) / (ends[cycle] - begun)
         hours = (now - latency_epochs) / EPOCHS_PER_HOUR
-        length = max(1, round(_bout(rng, facts, stage, hours) * leaning_5[stage]))
-        stages_L[now : now + length] = stage
-        now += length
-        weights_5 = leaving_55[stage] * _pull(phase, hours) * leaning_5
-        stage = int(np.searchsorted(np.cumsum(weights_5), rng.random() * weights_5.sum()))
+        length = bouts_5Q[stage, int(next(chances) * _STEPS)]
+        # REM grows and N3 shrinks in the course of the night.
+        if stage == REM:
+            length *= 0.75 + 0.09 * hours
+        elif stage == N3:
+            length *= max(1.25 - 0.08 * hours, 0.4)
+        n = max(1, round(float(length)))
+        stages_L[now : now + n] = stage
+        now += n
+        pulls = zip(leaving[stage], _pull(phase, hours), leaning_5.tolist(), strict=True)
+        summed = list(accumulate(leave * pull * lean for leave, pull, lean in pulls))
+        stage = min(bisect(summed, next(chances) * summed[-1]), REM)
     return stages_L
 
 
-def _bout(rng: Rng, facts: StageFacts, stage: int, hours: float) -> float:
-    """Length of a bout in epochs, by its quantiles; REM grows and N3 shrinks in the course of the night."""
-    known = facts.bout_epochs[stage]
-    longest = _LONGEST[stage] * known[-1]
-    length = np.exp(np.interp(rng.random(), (0.0, *BOUT_QUANTILES, 1.0), np.log((1.0, *known, longest))))
-    factor = {REM: 0.75 + 0.09 * hours, N3: 1.25 - 0.08 * hours}.get(stage, 1.0)
-    return float(length * max(factor, 0.4))
+def _bout_lengths(facts: StageFacts) -> NDArray[np.float64]:
+    """Quantile function of the bouts of each stage in epochs, (5, _STEPS), on a logarithmic scale between the facts."""
+    chances_Q = (np.arange(_STEPS) + 0.5) / _STEPS
+    known_at = (0.0, *BOUT_QUANTILES, 1.0)
+    rows = [
+        np.interp(chances_Q, known_at, np.log((1.0, *known, longest * known[-1])))
+        for known, longest in zip(facts.bout_epochs, _LONGEST, strict=True)
+    ]
+    return np.exp(rows)
 
 
-def _pull(phase: float, hours: float) -> NDArray[np.float64]:
-    """How much likelier than on average each stage is as the next, (5,), at this place of the cycle and the night."""
-    rem_window = 1 / (1 + np.exp(-(phase - 0.70) / 0.05))
-    deep = (0.5 + 1.9 * np.exp(-hours / 2.5)) * (1 - 0.85 * rem_window)
-    return np.array([1.0, 1.0, 1.0 - 0.35 * rem_window, deep, 0.05 + (2.2 + 0.35 * hours) * rem_window])
+def _pull(phase: float, hours: float) -> tuple[float, ...]:
+    """How much likelier than on average each stage is as the next, at this place of the cycle and the night."""
+    rem_window = 1 / (1 + exp(-(phase - 0.70) / 0.05))
+    deep = (0.5 + 1.9 * exp(-hours / 2.5)) * (1 - 0.85 * rem_window)
+    return 1.0, 1.0, 1.0 - 0.35 * rem_window, deep, 0.05 + (2.2 + 0.35 * hours) * rem_window

@@ -25,7 +25,7 @@ def tense(
     """
     n_grid = len(mixture_G5)
     log_tone_G = person.chin_contrast * (mixture_G5 @ np.log(_TONE))
-    log_tone_G += 0.30 * wander(rng, n_grid, 120.0) + 0.35 * wander(rng, n_grid, 2400.0)
+    log_tone_G += 0.30 * wander(rng, n_grid, 120.0) + 0.22 * wander(rng, n_grid, 2400.0)
     tone_uv_G = person.chin_tone_uv * np.exp(log_tone_G)
     for onset_s in random_times(rng, mixture_G5 @ _TWITCHES_PER_MIN / 60):
         first = int(onset_s * GRID_HZ)

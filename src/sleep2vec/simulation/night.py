@@ -176,13 +176,17 @@ def _record(
 ) -> tuple[Signal, ...]:
     channels = truth.site.channels
     signals = []
-    for channel, own, own_broken in zip(channels, seed.spawn(len(channels)), broken_seed.spawn(len(channels)), strict=True):
+    for channel, own, own_broken in zip(
+        channels, seed.spawn(len(channels)), broken_seed.spawn(len(channels)), strict=True
+    ):
         samples_N = record_channel(np.random.default_rng(own), channel, truth.site, body)
         rng = np.random.default_rng(own_broken)
         for fault in truth.faults:
             if fault.hits(channel):
                 samples_N = apply_fault(rng, fault, channel, truth.site, samples_N)
-        signals.append(_signal(channel.label, samples_N, channel.rate_hz, channel.unit, channel.range, channel.prefilter))
+        signals.append(
+            _signal(channel.label, samples_N, channel.rate_hz, channel.unit, channel.range, channel.prefilter)
+        )
     return tuple(signals)
 
 

@@ -18,7 +18,7 @@ Array = NDArray[np.float32]
 Rng = np.random.Generator
 
 
-def shaped_noise(rng: Rng, n: int, rate_hz: float, gain: Callable[[Array], Array]) -> Array:
+def shaped_noise(rng: Rng, n: int, rate_hz: float, gain: Callable[[Array], NDArray[np.floating]]) -> Array:
     """Gaussian noise (n,) float32 of unit variance whose amplitude spectrum follows `gain(frequency_hz)`.
 
     Drawn in the frequency domain, so that it costs one inverse FFT. The ends of a night meet (the noise is
@@ -34,8 +34,9 @@ def shaped_noise(rng: Rng, n: int, rate_hz: float, gain: Callable[[Array], Array
     spectrum = np.zeros(n_bins, dtype=np.complex64)
     parts = rng.standard_normal((filled[-1] + 1 - filled[0], 2), dtype=np.float32)
     spectrum[inside] = parts.view(np.complex64)[:, 0] * gains[inside]
-    noise = scipy.fft.irfft(spectrum, padded)[:n]
-    return noise * np.float32(padded / (2 * np.sqrt(np.square(gains[inside], dtype=np.float64).sum())))
+    noise: Array = scipy.fft.irfft(spectrum, padded)[:n]
+    noise *= np.float32(padded / (2 * np.sqrt(np.square(gains[inside], dtype=np.float64).sum())))
+    return noise
 
 
 def band_noise(rng: Rng, n: int, rate_hz: float, low_hz: float, high_hz: float) -> Array:
@@ -58,7 +59,8 @@ def wander(rng: Rng, n: int, memory_s: float, rate_hz: float = GRID_HZ) -> NDArr
     keep = np.exp(-1.0 / (memory_s * rate_hz))
     kicks = rng.standard_normal(n) * np.sqrt(1 - keep**2)
     start = rng.standard_normal()
-    return lfilter([1.0], [1.0, -keep], kicks, zi=[keep * start])[0]
+    wandering: NDArray[np.float64] = lfilter([1.0], [1.0, -keep], kicks, zi=[keep * start])[0]
+    return wandering
 
 
 def stretch(values_G: NDArray[np.floating], factor: int) -> Array:

@@ -136,7 +136,7 @@ _DELTA = Site(
         Channel("H.R.", "pulse", "pulse", 1, "bpm", 250),
         Channel("EEG(sec)", "eeg", "C3-M2", 125, "uV", 125, (0.15, 60)),
         Channel("ECG", "ecg", "ecg", 125, "mV", 1.25, (0.15, 60)),
-        Channel("EMG", "emg", "chin", 125, "uV", 31.5, (0.15, 60)),
+        Channel("EMG", "emg", "chin", 125, "uV", 125, (0.15, 60)),
         Channel("EOG(L)", "eog", "E1-M2", 50, "uV", 125, (0.15, 20)),
         Channel("EOG(R)", "eog", "E2-M2", 50, "uV", 125, (0.15, 20)),
         Channel("EEG", "eeg", "C4-M1", 125, "uV", 125, (0.15, 60)),

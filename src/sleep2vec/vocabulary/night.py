@@ -87,13 +87,14 @@ class Night:
     def explain(self) -> str:
         """What became of each modality and each channel, in words."""
         hours = self.n_tokens * TOKEN_SECONDS / 3600
-        lines = [f"{self.night_id}: {self.n_tokens} tokens of {TOKEN_SECONDS} s ({hours:.2f} h)", "", "Modalities"]
+        begins = f", the first begins {self.grid_start_s:g} s into the recording" if self.grid_start_s else ""
+        size = f"{self.n_tokens} tokens of {TOKEN_SECONDS} s ({hours:.2f} h){begins}"
+        lines = [f"{self.night_id}: {size}", "", "Modalities"]
         for name in MODALITIES:
             if name in self.samples:
                 story = self.provenance[name]
-                lines.append(f"  {name:<8} {self.valid[name].mean():4.0%} valid, from {' and '.join(story.channels)}")
-                lines.append(f"           {story.reason}")
-                lines.append(f"           {'; '.join(story.steps)}")
+                lines.append(f"  {name:<8} {self.valid[name].mean():4.0%} valid, from {' minus '.join(story.channels)}")
+                lines += [f"           why: {story.reason}", f"           how: {'; '.join(story.steps)}"]
             else:
                 lines.append(f"  {name:<8} absent: {self.absent.get(name, 'no channel for it')}")
         lines += ["", "Channels"]

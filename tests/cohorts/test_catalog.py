@@ -1,0 +1,104 @@
+"""Label rules, judged by what 32 public cohorts' own sources say of their labels."""
+
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from sleep2vec.cohorts.catalog import plain, rules_of
+
+# Our kinds in the facts' words. The facts put several kinds into one drawer called "other".
+_FACT_OF_KIND = {
+    "chin": "emg_chin",
+    "reference": "ref",
+    "nasal_pressure": "resp_nasal_pressure",
+    "airflow": "resp_airflow",
+    "thermistor": "resp_airflow",
+    "abdomen": "resp_abdomen",
+    "thorax": "resp_thorax",
+    "rip_sum": "resp_sum",
+    **dict.fromkeys(("actigraphy", "device", "marker", "volume", "transit_time", "impedance"), "other"),
+}
+# Facts that must not become a modality: taking one of them would feed the model another organ.
+_NEVER_TAKEN = (
+    *("emg_leg", "emg_other", "snore", "position", "pap", "light", "co2", "temperature"),
+    *("oximeter_status", "resp_rate", "marker"),
+)
+
+
+@pytest.fixture(scope="module")
+def facts(shared):
+    return json.loads((shared / "facts" / "channel_aliases.json").read_text())["aliases"]
+
+
+def test_agrees_with_the_sources_of_32_cohorts(facts):
+    rules = rules_of()
+    known = [fact for fact in facts if not fact.get("modality_guessed")]
+    wrong = {}
+    for fact in known:
+        kind = rules.read(fact["alias"]).kind
+        if _FACT_OF_KIND.get(kind, kind) != fact["modality"]:
+            wrong.setdefault((fact["modality"], kind), set()).add(fact["alias"])
+    n_wrong = sum(
+        _FACT_OF_KIND.get(rules.read(fact["alias"]).kind, rules.read(fact["alias"]).kind) != fact["modality"]
+        for fact in known
+    )
+    agreement = 1 - n_wrong / len(known)
+    print(f"agreement {agreement:.3f} on {len(known)} facts; disagreements (fact, rule):")
+    for pair, labels in sorted(wrong.items(), key=str):
+        print("  ", pair, sorted(labels))
+    assert agreement >= 0.96
+
+
+def test_never_takes_another_organ_for_a_modality(facts):
+    rules = rules_of()
+    named = [fact for fact in facts if fact["modality"] in _NEVER_TAKEN and not fact.get("modality_guessed")]
+    # A PAP machine's flow is called what a cannula's flow is called elsewhere: both sources exist for these.
+    taken = {f["alias"]: rules.read(f["alias"]).kind for f in named if rules.read(f["alias"]).taken}
+    assert len(named) > 250
+    assert taken == {}
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "active", "reference"),
+    [
+        ("EEG_C3-A22", "eeg", "C3", "M2"),
+        ("A1:C4", "eeg", "C4", "M1"),
+        ("EEG Fpz-Cz", "eeg", "Fpz", "Cz"),
+        ("O2_M1", "eeg", "O2", "M1"),
+        ("ROC", "eog", "E2", None),
+        ("EOG LOC-M2", "eog", "E1", "M2"),
+        ("EOG(L)", "eog", "E1", None),
+        ("A2", "reference", "M2", None),
+        ("L Chin", "chin", "L", None),
+        ("Saturation", "spo2", None, None),
+        ("C4 Imp\ufffd\ufffddance", "impedance", None, None),
+        ("EEG1_Off", "electrode_off", None, None),
+    ],
+)
+def test_reads_kind_and_electrodes(label, kind, active, reference):
+    reading = rules_of().read(label)
+
+    assert (reading.kind, reading.active, reading.reference) == (kind, active, reference)
+
+
+def test_a_unit_overrules_a_label():
+    assert rules_of().read("C4", "kOhm").kind == "impedance"
+    assert rules_of().read("C4", "k\u2126").kind == "impedance"
+    assert rules_of().read("C4", "uV").kind == "eeg"
+
+
+@given(label=st.text(), unit=st.text(max_size=8))
+def test_any_text_gets_a_reading_with_a_reason(label, unit):
+    reading = rules_of().read(label, unit)
+
+    assert reading.reason
+    assert reading.taken <= (reading.kind is not None)
+    assert reading == rules_of().read(f"  {label.upper().lower()} ", unit) or plain(label) != plain(
+        label.upper().lower()
+    )
+
+
+def test_a_cohort_without_a_file_of_its_own_gets_the_generic_rules():
+    assert rules_of("no such cohort").read("C4-M1") == rules_of().read("C4-M1")

@@ -1,0 +1,68 @@
+"""Judge: breathing whose rate is known because it was drawn."""
+
+import numpy as np
+import pytest
+from scipy.signal import welch
+
+from sleep2vec.harmonization.pipeline import harmonize
+from sleep2vec.vocabulary.recording import Recording, Signal
+
+_SECONDS = 600
+
+
+def _rate_per_minute(resp):
+    hz, power = welch(resp, 4.0, nperseg=4 * 120, nfft=2**14)
+    return 60 * hz[power.argmax()]
+
+
+def _breaths(per_minute, rate_hz, seed=0):
+    time_s = np.arange(_SECONDS * rate_hz) / rate_hz
+    wave = np.sin(2 * np.pi * per_minute / 60 * time_s)
+    # Sharper than a sine, drifting and noisy, as belts are.
+    rng = np.random.default_rng(seed)
+    return wave + 0.3 * wave**2 + 2e-3 * time_s + 0.1 * rng.standard_normal(len(time_s))
+
+
+@pytest.mark.parametrize("per_minute", [8.0, 14.0, 25.0])
+@pytest.mark.parametrize(
+    ("label", "rate_hz", "source"), [("Abdomen", 25, "belt"), ("Chest", 10, "belt"), ("Nasal Pressure", 200, "airflow")]
+)
+def test_the_rate_of_breathing_survives(label, rate_hz, source, per_minute):
+    signal = Signal.from_array(label, _breaths(per_minute, rate_hz), rate_hz, "")
+
+    night = harmonize(Recording((signal,), _SECONDS), modalities=["resp"])
+
+    assert night.provenance["resp"].source == source
+    assert _rate_per_minute(night.samples["resp"]) == pytest.approx(per_minute, abs=0.3)
+
+
+@pytest.mark.parametrize("how", ["height", "interval"])
+def test_breathing_comes_from_the_ecg_where_nothing_else_recorded_it(how):
+    per_minute, rate_hz = 15.0, 200
+    rng = np.random.default_rng(1)
+    time_s = np.arange(_SECONDS * rate_hz) / rate_hz
+    phase = 2 * np.pi * per_minute / 60
+    ecg, now = rng.normal(0, 0.01, len(time_s)), 0.5
+    while now < _SECONDS - 1:
+        height = 1.0 + (0.15 * np.sin(phase * now) if how == "height" else 0.0)
+        near = slice(int((now - 0.1) * rate_hz), int((now + 0.1) * rate_hz))
+        ecg[near] += height * np.exp(-0.5 * ((time_s[near] - now) / 0.012) ** 2)
+        now += 0.8 + (0.05 * np.sin(phase * now) if how == "interval" else rng.normal(0, 0.005))
+    signal = Signal.from_array("ECG", ecg, rate_hz, "mV")
+
+    night = harmonize(Recording((signal,), _SECONDS))
+
+    assert night.provenance["resp"].source == "ecg"
+    assert ("height" in " ".join(night.provenance["resp"].steps)) == (how == "height")
+    assert _rate_per_minute(night.samples["resp"]) == pytest.approx(per_minute, abs=0.3)
+
+
+def test_a_dead_belt_leaves_breathing_to_the_airflow():
+    belt = Signal.from_array("Abdomen", np.zeros(_SECONDS * 25), 25, "")
+    flow = Signal.from_array("Nasal Pressure", _breaths(14.0, 25), 25, "cmH2O")
+
+    night = harmonize(Recording((belt, flow), _SECONDS))
+
+    assert "belt" in night.absent
+    assert night.provenance["resp"].source == "airflow"
+    assert night.provenance["resp"].channels == ("Nasal Pressure",)
