@@ -51,7 +51,7 @@ def features(night: SimulatedNight) -> Features:
     }
 
 
-def in_context(x_LF: np.ndarray, reach: int = 4) -> np.ndarray:
+def in_context(x_LF: np.ndarray, reach: int) -> np.ndarray:
     """Each epoch beside its neighbours, after the night's own median and spread are removed."""
     own = (x_LF - np.median(x_LF, axis=0)) / x_LF.std(axis=0)
     padded = np.pad(own, ((reach, reach), (0, 0)), mode="edge")
@@ -61,7 +61,7 @@ def in_context(x_LF: np.ndarray, reach: int = 4) -> np.ndarray:
 @pytest.fixture(scope="module")
 def people() -> tuple[list[Features], list[np.ndarray]]:
     needed = tuple(c for c in SITES["alpha"].channels if c.label in ("C4-M1", "E1-M2", "Chin1-Chin2", "Abdomen"))
-    nights = [simulate_night(1000 + seed, site=replace(SITES["alpha"], channels=needed), hours=4) for seed in range(8)]
+    nights = [simulate_night(1000 + seed, site=replace(SITES["alpha"], channels=needed), hours=3) for seed in range(8)]
     return [features(night) for night in nights], [night.truth.stages_L.astype(int) for night in nights]
 
 
@@ -81,19 +81,21 @@ def test_stages_can_be_read_but_not_from_one_trivial_number(people: tuple[list[F
     """Wanted over many people: 0.45-0.75 from EEG band powers, 0.15-0.45 from IBI and RESP. With eight: wider."""
     found, y = people
 
-    def of(*names: str, context: bool = False) -> float:
+    def of(*names: str, reach: int | None = None) -> float:
         joined = [np.concatenate([f[name] for name in names], axis=1) for f in found]
-        return kappa([in_context(x) for x in joined] if context else joined, y)
+        return kappa(joined if reach is None else [in_context(x, reach) for x in joined], y)
 
     plain = {name: of(name) for name in ("eeg", "heart rate", "ibi+resp")}
     assert 0.35 < plain["eeg"] < 0.78, plain
     assert 0.08 < plain["ibi+resp"] < 0.48, plain
     assert plain["heart rate"] < 0.10, plain
     # What neighbours and other sensors know must be worth something, and even all of it must not be perfect.
-    assert of("eeg", context=True) > plain["eeg"] + 0.05
-    assert of("ibi+resp", context=True) > plain["ibi+resp"] + 0.05
-    assert of("eeg", "eog", "emg", "ibi+resp", context=True) > of("eeg", context=True) + 0.005
-    assert of("eeg", "eog", "emg", "ibi+resp", context=True) < 0.92
+    alone, heart_alone = of("eeg", reach=0), of("ibi+resp", reach=0)
+    assert alone > plain["eeg"] + 0.05
+    assert of("eeg", reach=4) > alone + 0.02
+    assert of("ibi+resp", reach=4) > heart_alone + 0.05
+    assert of("eeg", "eog", "emg", reach=0) > alone + 0.01
+    assert of("eeg", "eog", "emg", "ibi+resp", reach=4) < 0.90
 
 
 def test_no_single_feature_gives_a_stage_away(people: tuple[list[Features], list[np.ndarray]]):

@@ -10,8 +10,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from sleep2vec.data.window import View, Window, stages_of_windows, view_of_windows
-from sleep2vec.store.reader import Store
+from sleep2vec.data.window import View, Window, WindowReader
 
 
 @dataclass(frozen=True)
@@ -40,14 +39,15 @@ class NightSource:
 
     def __init__(
         self,
-        store: Store,
+        reader: WindowReader,
         night_ids: Sequence[str],
         modalities: Sequence[str],
         batch_windows: int,
         window_tokens: int,
         seed: int,
     ) -> None:
-        self._store, self._night_ids, self._modalities = store, tuple(night_ids), tuple(modalities)
+        self._reader, self._store = reader, reader.store
+        self._night_ids, self._modalities = tuple(night_ids), tuple(modalities)
         self._batch_windows, self._window_tokens, self._seed = batch_windows, window_tokens, seed
 
     def batch(self, step: int) -> NightBatch:
@@ -65,10 +65,10 @@ class NightSource:
     def batch_of(self, windows: Sequence[Window]) -> NightBatch:
         """The given windows, padded to the longest."""
         n_tokens = max(window.n_tokens for window in windows)
-        views = {name: view_of_windows(self._store, windows, name, n_tokens) for name in self._modalities}
+        views = {name: self._reader.view(windows, name, n_tokens) for name in self._modalities}
         signals = [self._store.row(window.night_id).signals for window in windows]
         sensors_BM = tuple(
             tuple(held[name].sensor if name in held else "" for name in self._modalities) for held in signals
         )
         ids = tuple(window.night_id for window in windows)
-        return NightBatch(views, stages_of_windows(self._store, windows, n_tokens), sensors_BM, ids)
+        return NightBatch(views, self._reader.stages(windows, n_tokens), sensors_BM, ids)

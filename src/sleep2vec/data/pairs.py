@@ -13,8 +13,7 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field
 
 from sleep2vec.data.metadata import Metadata, metadata_of
-from sleep2vec.data.window import View, Window, view_of_windows
-from sleep2vec.store.reader import Store
+from sleep2vec.data.window import View, Window, WindowReader
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.modalities import derived_together
 
@@ -32,6 +31,10 @@ class PairConfig(BaseModel):
     same_night_share: Annotated[
         float, Field(ge=0, le=1, description="share of windows whose night is already in the batch")
     ] = 0.125
+    keep_features: Annotated[
+        bool,
+        Field(description="compute what the tokenizer does not learn once, and keep it: up to some hundred nights"),
+    ] = False
     derived_pair_weight: Annotated[
         float, Field(ge=0, le=1, description="how often a pair of a signal and its derivative is drawn")
     ] = 0.1
@@ -54,7 +57,7 @@ class PairSource:
     """Draws pair-first batches from some nights of a store.
 
     Args:
-        store: where the nights lie.
+        reader: of the store where the nights lie.
         night_ids: the nights to draw from.
         modalities: pairs are drawn among these.
         config: see `PairConfig`.
@@ -65,11 +68,11 @@ class PairSource:
     """
 
     def __init__(
-        self, store: Store, night_ids: Sequence[str], modalities: Sequence[str], config: PairConfig, seed: int
+        self, reader: WindowReader, night_ids: Sequence[str], modalities: Sequence[str], config: PairConfig, seed: int
     ) -> None:
-        self._store, self._config, self._seed = store, config, seed
+        self._reader, self._store, self._config, self._seed = reader, reader.store, config, seed
         self.nights_of_pair: dict[tuple[str, str], list[str]] = {}
-        rows = [store.row(night_id) for night_id in night_ids]
+        rows = [self._store.row(night_id) for night_id in night_ids]
         for first, second in combinations(modalities, 2):
             both = [
                 row.night_id
@@ -80,7 +83,7 @@ class PairSource:
                 self.nights_of_pair[first, second] = both
         if not self.nights_of_pair:
             raise StoreError(
-                f"{store.path}: no two of the modalities {', '.join(modalities)} are good in two nights at once "
+                f"{self._store.path}: no two of the modalities {', '.join(modalities)} are good in two nights at once "
                 f"among the {len(rows)} chosen; ingest more nights."
             )
         self.pairs = tuple(self.nights_of_pair)
@@ -96,7 +99,7 @@ class PairSource:
         pair = pair or drawn_pair
         windows = self._windows(draw, self.nights_of_pair[pair])
         n_tokens = max(window.n_tokens for window in windows)
-        first, second = (view_of_windows(self._store, windows, modality, n_tokens) for modality in pair)
+        first, second = (self._reader.view(windows, modality, n_tokens) for modality in pair)
         return PairBatch(pair, first, second, metadata_of([self._store.row(window.night_id) for window in windows]))
 
     def _windows(self, draw: np.random.Generator, nights: Sequence[str]) -> list[Window]:

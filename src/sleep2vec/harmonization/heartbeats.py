@@ -11,17 +11,14 @@ from scipy import signal
 from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import maximum_filter1d, median_filter
 
-# Intervals of 0.3-2.0 s (200-30 beats a minute): the range of adult sinus rhythm in sleep with a margin,
-# as in Task Force of the ESC and NASPE, Circulation 93 (1996): outside is an artefact or an ectopic beat.
+# Intervals of 0.3-2.0 s (200-30 beats a minute): adult sinus rhythm in sleep with a wide margin (ours).
 SHORTEST_S, LONGEST_S = 0.3, 2.0
-# An interval that differs more than this from the median of its neighbours is not sinus rhythm (Malik's 20 %
-# rule, loosened because it is held against a median and respiration alone reaches 20 % in the young).
+# An interval that differs more than this from the median of its neighbours is not sinus rhythm (ours:
+# respiration alone can reach 20 % in the young).
 _OFF_MEDIAN = 0.3
 _NEIGHBOURS = 11
 # Intervals are interpolated across at most this long a stretch without accepted ones.
 LONGEST_BRIDGE_S = 3.5
-# sleepecg filters to 30 Hz; below this rate there is no room.
-SLOWEST_ECG_HZ = 64.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,20 +45,50 @@ def beats_of_ecg(ecg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz:
         hole_T: (T,) where nothing is to be found (gaps, bad tokens); each stretch between is searched alone.
         rate_hz: the recording's own rate.
     """
-    from sleepecg import detect_heartbeats
-
     sections = signal.butter(2, (5.0, min(30.0, 0.45 * rate_hz)), "bandpass", fs=rate_hz, output="sos")
     band_T = np.ascontiguousarray(signal.sosfiltfilt(sections, ecg_T))
     band_T *= _polarity(band_T, hole_T, rate_hz)
-    found = []
-    for start, end in _stretches(~hole_T, int(5 * rate_hz)):
-        stretch = band_T[start:end]
-        # One artefact would raise the adaptive threshold above the beats behind it.
-        limit = 5.0 * _typical_peak(stretch, rate_hz)
-        if limit > 0:
-            found.append(start + detect_heartbeats(np.clip(stretch, -limit, limit), rate_hz))
+    found = [
+        start + _detect(band_T[start:end], int(keep), rate_hz)
+        for stretch_start, stretch_end in _stretches(~hole_T, int(5 * rate_hz))
+        for start, keep, end in _parts(stretch_start, stretch_end, rate_hz)
+    ]
     marks = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
     return _refine(band_T, marks, rate_hz, reach_s=0.05)
+
+
+def _parts(start: int, end: int, rate_hz: float) -> list[tuple[int, int, int]]:
+    """Cut a stretch into parts of five minutes, each with ten seconds in front for the detector to learn from.
+
+    The detector's threshold may never recover from a misleading beginning; this bounds what that costs.
+
+    Returns:
+        (first sample, samples in front that are not to be kept, end) of each part.
+    """
+    length, lead = int(300 * rate_hz), int(10 * rate_hz)
+    starts = range(start, max(start + 1, end - lead), length)
+    ends = [*starts[1:], end]
+    return [
+        (max(start, own - lead), own - max(start, own - lead), stop) for own, stop in zip(starts, ends, strict=True)
+    ]
+
+
+def _detect(part: NDArray[np.float64], n_lead: int, rate_hz: float) -> NDArray[np.int64]:
+    """Marks of beats in a part of the band-passed ECG, without those in the first `n_lead` samples."""
+    from sleepecg import detect_heartbeats
+
+    typical = _typical_peak(part, rate_hz)
+    if typical <= 0:
+        return np.zeros(0, dtype=np.int64)
+    # The detector's threshold starts at a quarter of the largest swing and follows what exceeds it. So what is
+    # too large for a beat is taken out, and a large beat may not exceed the usual one by much.
+    margin = max(1, int(0.2 * rate_hz))
+    artefact = maximum_filter1d(np.abs(part) > 6.0 * typical, 2 * margin + 1)
+    even = np.where(artefact, 0.0, np.clip(part, -1.5 * typical, 1.5 * typical))
+    if not even.any():
+        return np.zeros(0, dtype=np.int64)
+    marks: NDArray[np.int64] = detect_heartbeats(even, rate_hz)
+    return marks[marks >= n_lead]
 
 
 def beats_of_ppg(ppg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz: float) -> Beats:

@@ -23,7 +23,7 @@ class Threshold:
 
 
 _OURS = "ours, chosen on the recordings in tests/harmonization"
-_LUNA = "Luna CHEP-MASK clipped=0.05 (zzz.bwh.harvard.edu/luna/ref/artifacts)"
+_LUNA = "counted as Luna's CHEP-MASK does (zzz.bwh.harvard.edu/luna/ref/artifacts); the share is ours"
 _RANGE = "the range oximeters are specified for starts at 70 %; 50 % leaves room for deep desaturations (ours)"
 
 # (detector, modality) -> threshold; modality "*" where no own line stands.

@@ -167,7 +167,7 @@ class Sensors:
         self, beats: Beats, labels: tuple[str, ...], channels: tuple[int, ...], source: str, reason: str, step: str
     ) -> Outcome:
         times_s, intervals_s = intervals_of(beats)
-        grid_times_N = self.grid.times_of(MODALITIES["ibi"].rate_hz)
+        grid_times_N = self.grid.times_of(MODALITIES["ibi"].rate_hz) - self.grid.start_s
         left_out = max(0, len(beats.times_s) - 1 - len(intervals_s))
         steps = (step, f"{left_out} implausible or ectopic intervals left out", "at the middle of each interval, 4 Hz")
         story = Provenance(labels, reason, source, steps, 0.0, 1.0)

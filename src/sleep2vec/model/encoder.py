@@ -94,9 +94,14 @@ class Encoder(nn.Module):
             for parts in zip(features_BLD.chunk(len(views)), output_BLD[:, 0].chunk(len(views)), strict=True)
         ]
 
+    def front_end(self, name: str, samples: Tensor) -> Tensor:
+        """What the tokenizer of a modality computes before anything learned: (..., S) -> (..., F)."""
+        return self.tokenizers[name].front_end(samples)
+
     def _embed(self, name: str, view: View, mask_BL: Tensor | None) -> Tensor:
-        samples_BLS = torch.where(view.valid_BL[..., None], view.samples_BLS, 0.0)
-        tokens_BLD = self.tokenizers[name](samples_BLS)
+        values_BLS = torch.where(view.valid_BL[..., None], view.values_BLS, 0.0)
+        features_BLF = values_BLS if view.are_features else self.front_end(name, values_BLS)
+        tokens_BLD = self.tokenizers[name](features_BLF)
         if mask_BL is not None:
             tokens_BLD = torch.where(mask_BL[..., None], self.mask_D.to(tokens_BLD.dtype), tokens_BLD)
         return torch.where(view.valid_BL[..., None], tokens_BLD, 0.0)

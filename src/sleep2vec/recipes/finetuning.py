@@ -7,13 +7,14 @@ import torch
 
 from sleep2vec.data.nights import NightBatch, NightSource
 from sleep2vec.data.splits import Split, split_by_person
-from sleep2vec.data.window import Window
+from sleep2vec.data.window import Window, WindowReader
 from sleep2vec.model.checkpoint import load_config, load_weights, save_checkpoint
 from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
 from sleep2vec.recipes.loading import recipe_text
 from sleep2vec.recipes.schema import FinetuneRecipe
 from sleep2vec.store.reader import Store
+from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.staging import Stager, staging_scores, staging_work
 from sleep2vec.training.runner import Progress, fingerprint_of, train
 from sleep2vec.vocabulary.errors import ModelError, StoreError
@@ -29,8 +30,11 @@ def run_finetuning(recipe: FinetuneRecipe, watch: Callable[[Progress], None] | N
     torch.manual_seed(recipe.run.seed)
     module, history = _start(recipe)
     modalities = module.config.modalities
-    source = NightSource(store, labelled, modalities, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
-    validation = validation_batches(store, split.validation, modalities)
+    reader = WindowReader(store, module.encoder.front_end if recipe.keep_features else None)
+    if recipe.pretrained is None:
+        calibrate(module.encoder, reader, split.train, recipe.run.seed)
+    source = NightSource(reader, labelled, modalities, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
+    validation = validation_batches(reader, split.validation, modalities)
     work = staging_work(module, source, validation, recipe.staging)
     fingerprint = fingerprint_of(
         recipe.model_dump_json(exclude={"out", "store"}), *(row.checksum for row in store.rows)
@@ -66,10 +70,10 @@ def labelled_nights(store: Store, split: Split, limit: int | None) -> tuple[str,
     return tuple(scored[:limit])
 
 
-def validation_batches(store: Store, night_ids: Sequence[str], modalities: Sequence[str]) -> list[NightBatch]:
+def validation_batches(reader: WindowReader, night_ids: Sequence[str], modalities: Sequence[str]) -> list[NightBatch]:
     """Scored nights whole, one a batch; of nights longer than the model sees at once, their beginning."""
-    source = NightSource(store, night_ids, modalities, 1, MAX_TOKENS, 0)
-    rows = [store.row(night_id) for night_id in night_ids]
+    source = NightSource(reader, night_ids, modalities, 1, MAX_TOKENS, 0)
+    rows = [reader.store.row(night_id) for night_id in night_ids]
     return [
         source.batch_of([Window(row.night_id, 0, min(row.n_tokens, MAX_TOKENS))]) for row in rows if row.n_scored_tokens
     ]

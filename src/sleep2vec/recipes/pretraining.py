@@ -6,11 +6,13 @@ import torch
 
 from sleep2vec.data.pairs import PairSource
 from sleep2vec.data.splits import split_by_person
+from sleep2vec.data.window import WindowReader
 from sleep2vec.model.checkpoint import save_checkpoint
 from sleep2vec.recipes.card import card_text, training_data
 from sleep2vec.recipes.loading import recipe_text
 from sleep2vec.recipes.schema import PretrainRecipe
 from sleep2vec.store.reader import Store
+from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.pretraining import Aligner, alignment_work
 from sleep2vec.training.logging import read_log
 from sleep2vec.training.runner import Progress, fingerprint_of, train
@@ -28,9 +30,11 @@ def run_pretraining(recipe: PretrainRecipe, watch: Callable[[Progress], None] | 
     modalities = recipe.model.modalities
     torch.manual_seed(recipe.run.seed)
     module = Aligner(recipe.model)
-    source = PairSource(store, split.train, modalities, recipe.batches, recipe.run.seed)
+    reader = WindowReader(store, module.encoder.front_end if recipe.batches.keep_features else None)
+    calibrate(module.encoder, reader, split.train, recipe.run.seed)
+    source = PairSource(reader, split.train, modalities, recipe.batches, recipe.run.seed)
     work = alignment_work(
-        module, source, _validation(store, split.validation, recipe), recipe.alignment, recipe.run, rates={}
+        module, source, _validation(reader, split.validation, recipe), recipe.alignment, recipe.run, rates={}
     )
     fingerprint = fingerprint_of(
         recipe.model_dump_json(exclude={"out", "store"}), *(row.checksum for row in store.rows)
@@ -57,10 +61,10 @@ def run_pretraining(recipe: PretrainRecipe, watch: Callable[[Progress], None] | 
     return numbers
 
 
-def _validation(store: Store, night_ids: tuple[str, ...], recipe: PretrainRecipe) -> PairSource | None:
+def _validation(reader: WindowReader, night_ids: tuple[str, ...], recipe: PretrainRecipe) -> PairSource | None:
     try:
         seed = recipe.run.seed + VALIDATION_SEED_OFFSET
-        return PairSource(store, night_ids, recipe.model.modalities, recipe.batches, seed)
+        return PairSource(reader, night_ids, recipe.model.modalities, recipe.batches, seed)
     except StoreError:  # too few people kept apart to contrast: then nothing is validated, and the card says so
         return None
 

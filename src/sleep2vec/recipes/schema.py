@@ -42,6 +42,10 @@ class FinetuneRecipe(_Strict):
     staging: StagingConfig = StagingConfig()
     batch_windows: Annotated[int, Field(ge=1)] = 8
     window_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 480
+    keep_features: Annotated[
+        bool,
+        Field(description="compute what the tokenizer does not learn once, and keep it: up to some hundred nights"),
+    ] = False
     labelled_nights: Annotated[int | None, Field(ge=1, description="use only so many of the training nights")] = None
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-4)
     run: RunConfig

@@ -42,10 +42,11 @@ class Scalp:
         chin_uv_G: NDArray[np.float64],
         ecg_mv_S: Array,
         movement_G: NDArray[np.float64],
+        noise_gain: float,
     ) -> None:
         self._seeds = dict(zip(ELECTRODES, seed.spawn(len(ELECTRODES) + 1), strict=False))
         common = np.random.default_rng(seed.spawn(1)[0])
-        self._person = person
+        self._noise_uv = person.electrode_noise_uv * noise_gain
         self._movement_G = movement_G
         # Muscle of the head follows the chin, but its fibres are not the chin's.
         n = len(brain.broad_S)
@@ -70,17 +71,19 @@ class Scalp:
             for weight, source_S in zip(weights, self._sources, strict=True):
                 if weight:
                     total_S += np.float32(weight) * source_S
-            self._kept[electrode] = total_S + self._noise(np.random.default_rng(self._seeds[electrode]))
+            self._add_noise(np.random.default_rng(self._seeds[electrode]), total_S)
+            self._kept[electrode] = total_S
         return self._kept[electrode]
 
     def between(self, plus: str, minus: str) -> Array:
         """What an amplifier sees between two electrodes, (S,) in uV."""
         return self.potential(plus) - self.potential(minus)
 
-    def _noise(self, rng: Rng) -> Array:
-        """Contact noise: white, a slow drift, and the swings of moving cables."""
-        n, n_grid = len(self._sources[0]), len(self._movement_G)
-        noise_S = rng.standard_normal(n, dtype=np.float32) * np.float32(self._person.electrode_noise_uv * 0.7)
-        slow_G = self._person.electrode_noise_uv * 2.0 * rng.standard_normal(n_grid, dtype=np.float32)
-        slow_G += (35.0 * self._movement_G * rng.standard_normal(n_grid)).astype(np.float32)
-        return noise_S + resample(slow_G, GRID_HZ, RATE_HZ, n)
+    def _add_noise(self, rng: Rng, total_S: Array) -> None:
+        """Contact noise, in place: white, a slow drift, and the swings of moving cables."""
+        noise_S = rng.standard_normal(len(total_S), dtype=np.float32)
+        noise_S *= np.float32(self._noise_uv * 0.8)
+        total_S += noise_S
+        slow_G = self._noise_uv * 2.0 * rng.standard_normal(len(self._movement_G))
+        slow_G += 35.0 * self._movement_G * rng.standard_normal(len(self._movement_G))
+        total_S += resample(slow_G.astype(np.float32), GRID_HZ, RATE_HZ, len(total_S))

@@ -25,7 +25,7 @@ _SECOND_SCORER = np.array(
 )
 _EDGE_S = 10.0  # how long a change of stage takes
 _EDGE_JITTER_S = 7.0  # how far it is from the scorer's line
-_RESTLESS = 0.6  # spread of the logits within a stage
+_RESTLESS = 0.7  # spread of the logits within a stage
 _MEMORY_S = 75.0
 
 

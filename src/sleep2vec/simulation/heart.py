@@ -8,7 +8,7 @@ from scipy.signal import fftconvolve
 
 from sleep2vec.simulation.arousals import Arousal
 from sleep2vec.simulation.breathing import Breathing
-from sleep2vec.simulation.noise import GRID_HZ, Array, Rng, at, band_noise, random_times, wander
+from sleep2vec.simulation.noise import GRID_HZ, Array, Rng, at, band_noise, random_times, strew, wander
 from sleep2vec.simulation.person import Person
 from sleep2vec.simulation.respiratory_events import RespiratoryEvent
 
@@ -135,13 +135,16 @@ def _add_gaussians(
     widths_K: NDArray[np.float64],
     sizes_K: NDArray[np.float64],
 ) -> None:
-    reach = int(np.ceil(4 * widths_K.max() * rate_hz))
-    nearest_K = np.round(centres_K * rate_hz).astype(np.int64)
-    places_KW = nearest_K[:, None] + np.arange(-reach, reach + 1)[None, :]
-    off_KW = ((places_KW - (centres_K * rate_hz)[:, None]) / (widths_K * rate_hz)[:, None]).astype(np.float32)
-    waves_KW = sizes_K.astype(np.float32)[:, None] * np.exp(-0.5 * off_KW * off_KW)
-    inside_KW = (places_KW >= 0) & (places_KW < len(target_N))
-    np.add.at(target_N, places_KW[inside_KW], waves_KW[inside_KW])
+    reach = int(np.ceil(4 * np.percentile(widths_K, 99) * rate_hz))
+    nearest_K = np.round(centres_K * rate_hz)
+    behind_K = (nearest_K - centres_K * rate_hz).astype(np.float32)
+    steps_W = np.arange(-reach, reach + 1, dtype=np.float32)
+    off_KW = (steps_W[None, :] + behind_K[:, None]) / (widths_K * rate_hz).astype(np.float32)[:, None]
+    np.multiply(off_KW, off_KW, out=off_KW)
+    off_KW *= np.float32(-0.5)
+    waves_KW = np.exp(off_KW, out=off_KW)
+    waves_KW *= sizes_K.astype(np.float32)[:, None]
+    strew(target_N, rate_hz, (nearest_K - reach) / rate_hz, waves_KW)
 
 
 def pulse_rate(heart: Heart, n_seconds: int) -> Array:

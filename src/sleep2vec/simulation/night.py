@@ -150,7 +150,7 @@ def _live(
     eyes = look(gaze, person, mixture_G5, open_G)
     chin_uv_G, chin_uv_S = tense(chin, person, mixture_G5, arousal_G, movement_G)
     ecg_mv_S = draw_ecg(person, heart, breathing, RATE_HZ, len(chin_uv_S))
-    scalp = Scalp(scalp_seed, person, brain, eyes, chin_uv_G, ecg_mv_S, movement_G)
+    scalp = Scalp(scalp_seed, person, brain, eyes, chin_uv_G, ecg_mv_S, movement_G, site.noise_gain)
     events = [Event(e.kind, e.onset_s, e.duration_s) for e in breathing_events]
     events += [Event("arousal", a.onset_s, a.duration_s) for a in arousals]
     events += find_desaturations(spo2_G, breathing_events)

@@ -68,7 +68,9 @@ def stretch(values_G: NDArray[np.floating], factor: int) -> Array:
     held = np.asarray(values_G, dtype=np.float32)
     following = np.append(held[1:], held[-1])
     weights = (np.arange(factor, dtype=np.float32) / factor)[None, :]
-    return (held[:, None] + (following - held)[:, None] * weights).reshape(-1)
+    steps_GF: Array = (following - held)[:, None] * weights
+    steps_GF += held[:, None]
+    return steps_GF.reshape(-1)
 
 
 def resample(samples_N: Array, from_hz: float, to_hz: float, n: int | None = None) -> Array:
@@ -88,9 +90,14 @@ def random_times(rng: Rng, rate_per_s_G: NDArray[np.floating]) -> NDArray[np.flo
 
 def strew(target_N: Array, rate_hz: float, onsets_s: NDArray[np.floating], waves_KW: NDArray[np.floating]) -> None:
     """Add each of K waves to `target_N`, in place, from its onset on; what hangs over the ends is cut."""
-    places_KW = np.round(onsets_s * rate_hz).astype(np.int64)[:, None] + np.arange(waves_KW.shape[1])[None, :]
-    inside_KW = (places_KW >= 0) & (places_KW < len(target_N))
-    np.add.at(target_N, places_KW[inside_KW], waves_KW[inside_KW].astype(target_N.dtype))
+    width = waves_KW.shape[1]
+    first_K = np.round(onsets_s * rate_hz).astype(np.int64)
+    near_K = (first_K > -width) & (first_K < len(target_N))
+    # Into a copy with room at both ends, so that nothing has to be masked.
+    roomy_N = np.pad(target_N, width)
+    places_KW = (first_K[near_K] + width)[:, None] + np.arange(width)[None, :]
+    np.add.at(roomy_N, places_KW.reshape(-1), waves_KW[near_K].astype(target_N.dtype, copy=False).reshape(-1))
+    target_N[:] = roomy_N[width : width + len(target_N)]
 
 
 def at(values_G: NDArray[np.floating], times_s: NDArray[np.floating]) -> NDArray[np.floating]:

@@ -10,7 +10,7 @@ from sleep2vec.simulation.brain import RATE_HZ
 from sleep2vec.simulation.breathing import RATE_HZ as BREATH_RATE_HZ
 from sleep2vec.simulation.breathing import Breathing
 from sleep2vec.simulation.electrodes import Scalp
-from sleep2vec.simulation.heart import Heart, draw_ecg, pulse_rate
+from sleep2vec.simulation.heart import Heart, pulse_rate
 from sleep2vec.simulation.noise import GRID_HZ, Array, Rng, resample
 from sleep2vec.simulation.person import Person
 from sleep2vec.simulation.sites import Channel, Site
@@ -49,7 +49,7 @@ def record_channel(rng: Rng, channel: Channel, site: Site, body: Body) -> Array:
     else:
         samples_N = _electrical(rng, channel, site, body, n)
     low, high = channel.range
-    return np.clip(samples_N, low, high)
+    return np.clip(samples_N, low, high, out=samples_N)
 
 
 def _mechanical(rng: Rng, channel: Channel, site: Site, body: Body, n: int) -> Array:
@@ -68,30 +68,26 @@ def _mechanical(rng: Rng, channel: Channel, site: Site, body: Body, n: int) -> A
 
 
 def _electrical(rng: Rng, channel: Channel, site: Site, body: Body, n: int) -> Array:
-    per_microvolt = _PER_MICROVOLT[channel.unit]
-    gain = per_microvolt * np.exp(site.gain_error * rng.standard_normal())
     if channel.source == "ecg":
-        # Drawn at the channel's own rate: the R peak is sharper than 128 Hz can hold.
-        own_rate = channel.rate_hz != RATE_HZ
-        clean = draw_ecg(body.person, body.heart, body.breathing, channel.rate_hz, n) if own_rate else body.ecg_mv_S
-        rate_hz, noise_uv, hum_gain = channel.rate_hz, 8.0 * site.noise_gain, 4.0
-        touched = 1e3 * clean
+        # Its waves are smooth enough for 128 Hz (their spectrum has fallen to 0.3 % at 64 Hz) and keep their places.
+        touched_S, noise_uv, hum_gain = 1e3 * body.ecg_mv_S, 8.0, 4.0
     elif channel.source == "chin":
-        touched, rate_hz, noise_uv, hum_gain = body.chin_uv_S + 4.0 * body.ecg_mv_S, RATE_HZ, 0.8, 0.4
+        touched_S, noise_uv, hum_gain = body.chin_uv_S + np.float32(4.0) * body.ecg_mv_S, 0.8, 0.4
     else:
         plus, _, minus = channel.source.partition("-")
-        touched = body.scalp.between(plus, minus) if minus else body.scalp.potential(plus)
-        rate_hz, noise_uv, hum_gain = RATE_HZ, 1.2 * site.noise_gain, 1.0
-    touched = touched + np.float32(noise_uv) * rng.standard_normal(len(touched), dtype=np.float32)
-    touched += _hum(rng, len(touched), rate_hz, site.mains_hz, hum_gain * site.mains_uv)
-    return resample(np.float32(gain) * _amplify(touched, rate_hz, channel.band_hz), rate_hz, channel.rate_hz, n)
-
-
-def _hum(rng: Rng, n: int, rate_hz: float, mains_hz: float, size_uv: float) -> Array:
-    """Mains hum (n,): one second repeated, since both rates are whole numbers; its size differs by electrode."""
-    second = np.sin(2 * np.pi * (mains_hz * np.arange(int(rate_hz)) / rate_hz + rng.random()))
-    size = size_uv * np.exp(0.7 * rng.standard_normal())
-    return np.tile((size * second).astype(np.float32), n // int(rate_hz) + 1)[:n]
+        touched_S = body.scalp.between(plus, minus) if minus else body.scalp.potential(plus).copy()
+        noise_uv, hum_gain = 0.0, 1.0  # electrodes bring their own noise
+    if noise_uv:
+        noise_S = rng.standard_normal(len(touched_S), dtype=np.float32)
+        noise_S *= np.float32(noise_uv * site.noise_gain)
+        touched_S += noise_S
+    # One second of hum for all: both rates are whole numbers. Its size differs by channel.
+    second = np.sin(2 * np.pi * (site.mains_hz * np.arange(RATE_HZ) / RATE_HZ + rng.random()))
+    hum_uv = hum_gain * site.mains_uv * np.exp(0.7 * rng.standard_normal())
+    touched_S.reshape(-1, RATE_HZ)[:] += (hum_uv * second).astype(np.float32)
+    samples_N = resample(_amplify(touched_S, RATE_HZ, channel.band_hz), RATE_HZ, channel.rate_hz, n)
+    samples_N *= np.float32(_PER_MICROVOLT[channel.unit] * np.exp(site.gain_error * rng.standard_normal()))
+    return samples_N
 
 
 def _amplify(samples_N: Array, rate_hz: float, band_hz: tuple[float | None, float | None]) -> Array:
@@ -104,4 +100,5 @@ def _amplify(samples_N: Array, rate_hz: float, band_hz: tuple[float | None, floa
         sections.append(butter(2, high, "lowpass", fs=rate_hz, output="sos"))
     if not sections:
         return samples_N
-    return sosfilt(np.concatenate(sections), samples_N).astype(np.float32)
+    filtered_N: Array = sosfilt(np.concatenate(sections).astype(np.float32), samples_N)
+    return filtered_N

@@ -119,7 +119,7 @@ def with_dropout(batch: NightBatch, config: DropoutConfig, generator: torch.Gene
     """The batch's views with modalities and stretches of sensors hidden at random."""
     valid_BML = torch.stack([view.valid_BL for view in batch.views.values()], dim=1)
     kept_BML = drop_modalities(valid_BML.cpu(), batch.sensors_BM, config, generator).to(valid_BML.device)
-    return {name: View(view.samples_BLS, kept_BML[:, m]) for m, (name, view) in enumerate(batch.views.items())}
+    return {name: view.restricted(kept_BML[:, m]) for m, (name, view) in enumerate(batch.views.items())}
 
 
 @torch.no_grad()

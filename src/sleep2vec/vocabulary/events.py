@@ -4,7 +4,14 @@ from dataclasses import dataclass
 from typing import Literal
 
 EventKind = Literal[
-    "obstructive_apnea", "central_apnea", "mixed_apnea", "hypopnea", "arousal", "desaturation", "lights_off", "lights_on"
+    "obstructive_apnea",
+    "central_apnea",
+    "mixed_apnea",
+    "hypopnea",
+    "arousal",
+    "desaturation",
+    "lights_off",
+    "lights_on",
 ]
 
 

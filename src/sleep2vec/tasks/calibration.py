@@ -1,0 +1,33 @@
+"""What an encoder has to know of its data before it learns: the usual size of each feature."""
+
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from sleep2vec.data.window import Window, WindowReader
+from sleep2vec.model.encoder import Encoder
+
+MAX_NIGHTS = 32
+WINDOW_TOKENS = 120
+
+
+@torch.no_grad()
+def calibrate(encoder: Encoder, reader: WindowReader, night_ids: Sequence[str], seed: int) -> None:
+    """Give every tokenizer the centre and spread of its features over an hour of some training nights."""
+    draw = np.random.default_rng([seed, 0xCA1])
+    nights = [str(night_id) for night_id in draw.permutation(np.array(night_ids))]
+    for name, tokenizer in encoder.tokenizers.items():
+        holders = [night_id for night_id in nights if name in reader.store.row(night_id).signals][:MAX_NIGHTS]
+        if not holders:
+            continue
+        rows = [reader.store.row(night_id) for night_id in holders]
+        lengths = [min(WINDOW_TOKENS, row.n_tokens) for row in rows]
+        windows = [
+            Window(row.night_id, int(draw.integers(row.n_tokens - length + 1)), length)
+            for row, length in zip(rows, lengths, strict=True)
+        ]
+        view = reader.view(windows, name, max(lengths))
+        valid_NS = view.values_BLS[view.valid_BL]
+        if len(valid_NS) > 1:
+            tokenizer.calibrate(valid_NS if view.are_features else encoder.front_end(name, valid_NS))
