@@ -26,7 +26,7 @@ def same(first: SimulatedNight, second: SimulatedNight) -> bool:
 
 
 def test_the_same_seed_gives_the_same_night_and_another_seed_another():
-    first, again, other = (simulate_night(seed, hours=0.5) for seed in (7, 7, 8))
+    first, again, other = (simulate_night(seed, hours=0.25) for seed in (7, 7, 8))
     assert same(first, again)
     assert first.recording.start == again.recording.start
     assert first.truth.events == again.truth.events
@@ -35,9 +35,11 @@ def test_the_same_seed_gives_the_same_night_and_another_seed_another():
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_a_written_night_reads_back_within_one_step_of_the_converter(site: str, tmp_path: Path):
+def test_a_written_night_reads_back_within_one_step_of_the_converter(
+    site: str, half_hours: dict[str, SimulatedNight], tmp_path: Path
+):
     """EDF specification: 16 bits between the physical minimum and maximum."""
-    night = simulate_night(3, site=site, hours=0.5)
+    night = half_hours[site]
     write_edf(tmp_path / "night.edf", night.recording)
     back = read(tmp_path / "night.edf")
     assert back.repairs == ()
@@ -52,11 +54,11 @@ def test_a_written_night_reads_back_within_one_step_of_the_converter(site: str, 
 
 
 @pytest.mark.parametrize("site", SITES)
-def test_every_site_gives_every_modality(site: str):
+def test_every_site_gives_every_modality(site: str, half_hours: dict[str, SimulatedNight]):
     """Harmonisation knows nothing of the simulation: its rules must understand the dialect."""
     from sleep2vec.harmonization.pipeline import harmonize
 
-    night = simulate_night(5, site=site, hours=0.5)
+    night = half_hours[site]
     harmonised = harmonize(night.recording, night_id="n", site=site)
     assert harmonised.absent == {}
     assert set(harmonised.samples) == set(MODALITIES)
@@ -69,8 +71,8 @@ def test_every_site_gives_every_modality(site: str):
     assert np.median(np.abs(found_L - true_L)[harmonised.valid["ibi"]]) < 0.005
 
 
-def test_sites_speak_different_dialects_of_the_same_microvolts():
-    nights = {name: simulate_night(4, site=name, hours=0.5).recording for name in SITES}
+def test_sites_speak_different_dialects_of_the_same_microvolts(half_hours: dict[str, SimulatedNight]):
+    nights = {name: night.recording for name, night in half_hours.items()}
     labels = {name: frozenset(s.label for s in recording.signals) for name, recording in nights.items()}
     assert len(set(labels.values())) == len(SITES)
     units, sizes_uv = set(), []
@@ -88,9 +90,9 @@ def test_sites_speak_different_dialects_of_the_same_microvolts():
     assert len(rates) >= 3
 
 
-def test_electrodes_written_one_by_one_share_their_reference():
+def test_electrodes_written_one_by_one_share_their_reference(half_hours: dict[str, SimulatedNight]):
     """Montage algebra: what only the mastoid feels cancels in C4-M1 and nowhere else; the heart is seen at M1."""
-    night = simulate_night(6, site="gamma", hours=0.5)
+    night = half_hours["gamma"]
     held = {s.label: s.samples.astype(float) for s in night.recording.signals}
     ecg = held["ECG"] - held["ECG"].mean()
     mastoid, centre = (abs(np.corrcoef(ecg, held[name])[0, 1]) for name in ("M1", "C4"))

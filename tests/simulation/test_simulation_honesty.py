@@ -61,7 +61,9 @@ def in_context(x_LF: np.ndarray, reach: int) -> np.ndarray:
 @pytest.fixture(scope="module")
 def people() -> tuple[list[Features], list[np.ndarray]]:
     needed = tuple(c for c in SITES["alpha"].channels if c.label in ("C4-M1", "E1-M2", "Chin1-Chin2", "Abdomen"))
-    nights = [simulate_night(1000 + seed, site=replace(SITES["alpha"], channels=needed), hours=3) for seed in range(8)]
+    nights = [
+        simulate_night(1000 + seed, site=replace(SITES["alpha"], channels=needed), hours=2.5) for seed in range(8)
+    ]
     return [features(night) for night in nights], [night.truth.stages_L.astype(int) for night in nights]
 
 

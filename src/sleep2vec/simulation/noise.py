@@ -67,10 +67,9 @@ def stretch(values_G: NDArray[np.floating], factor: int) -> Array:
     """Grid values (G,) to (G * factor,) float32 by straight lines: for envelopes, which have no high frequencies."""
     held = np.asarray(values_G, dtype=np.float32)
     following = np.append(held[1:], held[-1])
-    weights = (np.arange(factor, dtype=np.float32) / factor)[None, :]
-    steps_GF: Array = (following - held)[:, None] * weights
+    steps_GF = (following - held)[:, None] * (np.arange(factor, dtype=np.float32) / np.float32(factor))
     steps_GF += held[:, None]
-    return steps_GF.reshape(-1)
+    return steps_GF.reshape(-1).astype(np.float32, copy=False)
 
 
 def resample(samples_N: Array, from_hz: float, to_hz: float, n: int | None = None) -> Array:
