@@ -43,6 +43,10 @@ class View:
         values_BLS, valid_BL = (x.to(device, non_blocking=True) for x in (self.values_BLS, self.valid_BL))
         return View(values_BLS, valid_BL, self.are_features)
 
+    def rows(self, rows_N: Tensor) -> "View":
+        """Only some windows of the batch."""
+        return View(self.values_BLS[rows_N], self.valid_BL[rows_N], self.are_features)
+
     def restricted(self, valid_BL: Tensor) -> "View":
         """The same values with other tokens readable."""
         return View(self.values_BLS, valid_BL, self.are_features)

@@ -17,7 +17,7 @@ from sleep2vec.formats.edf_records import annotation_records, timeline_of
 from sleep2vec.vocabulary.errors import UnreadableFileError
 from sleep2vec.vocabulary.events import Event, EventKind
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
-from sleep2vec.vocabulary.stages import NotAStage, StageSpan, stage_of
+from sleep2vec.vocabulary.stages import NotAStageError, StageSpan, stage_of
 
 _PIECE = re.compile(rb"[^\0]+")
 _TAL = re.compile(rb"([+-]\d+(?:[.,]\d*)?)(?:\x15(\d*(?:[.,]\d*)?))?\x14(.*)\x14", re.DOTALL)
@@ -129,7 +129,7 @@ def stages_and_events(annotations: list[Annotation], zero_s: float = 0.0) -> tup
 def _is_stage(item: Annotation) -> bool:
     try:
         stage = stage_of(item.text)
-    except NotAStage:
+    except NotAStageError:
         return False
     # "Movement" or "?" without "stage" is an unscored epoch where it lasts whole epochs, and a remark elsewhere.
     bare = not re.search(r"stage|movement time", item.text.lower())

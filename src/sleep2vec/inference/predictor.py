@@ -103,7 +103,7 @@ class Model:
             for answer, fade_L, (first, n_tokens) in zip(answers, fades, places, strict=True):
                 total[first : first + n_tokens] += fade_L[:, None] * getattr(answer, part)
                 weight_L[first : first + n_tokens] += fade_L
-            merged.append(total / weight_L[:, None])
+            merged.append((total / weight_L[:, None]).astype(np.float32))
         probabilities_LC, weights_LM, embeddings_LD = merged
         abstained_L = ~np.any([night.valid[name] for name in given], axis=0)
         probabilities_LC[abstained_L] = np.nan

@@ -53,8 +53,8 @@ class NightResult:
 
     def stages_of(self, scheme: Scheme) -> Hypnogram:
         """(L,) codes in five, four or three classes; the likeliest class after adding up probabilities."""
-        answered_L = np.isfinite(self.probabilities).all(axis=1)
-        stages_L = np.full(len(answered_L), np.nan, dtype=np.float32)
+        answered_L = np.isfinite(self.probabilities[:, 0])
+        stages_L = np.full(len(self.probabilities), np.nan, dtype=np.float32)
         stages_L[answered_L] = regroup_probabilities(self.probabilities[answered_L], scheme).argmax(axis=1)
         return stages_L
 

@@ -5,7 +5,7 @@ Dimension letters: B windows, L tokens, S samples of a token, D features.
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Annotated
+from typing import Annotated, cast
 
 import torch
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sleep2vec.data.window import View
 from sleep2vec.model.backbone import BACKBONES, BackboneName
 from sleep2vec.model.sizes import SIZES, SizeName
-from sleep2vec.model.tokenizers import TOKENIZERS, TokenizerName
+from sleep2vec.model.tokenizers import TOKENIZERS, Tokenizer, TokenizerName
 from sleep2vec.vocabulary.errors import UnknownModalityError
 from sleep2vec.vocabulary.modalities import MODALITIES, parse_modalities
 
@@ -74,7 +74,7 @@ class Encoder(nn.Module):
     def forward(
         self, views: Sequence[tuple[str, View]], hidden: Sequence[Tensor | None] | None = None
     ) -> list[Encoded]:
-        """Encode views of equal (B, L), each alone, in one pass of the backbone.
+        """Encode views of equal L, each alone, in one pass of the backbone.
 
         Args:
             views: (modality, view) each.
@@ -89,14 +89,17 @@ class Encoder(nn.Module):
         always_BL = torch.ones_like(readable_BL[:, :1])
         output_BLD = self.backbone(torch.cat((cls_BLD, tokens_BLD), 1), torch.cat((always_BL, readable_BL), 1))
         features_BLD = torch.where(readable_BL[..., None], output_BLD[:, 1:], 0.0)
-        return [
-            Encoded(*parts)
-            for parts in zip(features_BLD.chunk(len(views)), output_BLD[:, 0].chunk(len(views)), strict=True)
-        ]
+        sizes = [len(view.valid_BL) for _, view in views]
+        parts = zip(features_BLD.split(sizes), output_BLD[:, 0].split(sizes), strict=True)
+        return [Encoded(tokens_BLD, window_BD) for tokens_BLD, window_BD in parts]
+
+    def tokenizer(self, name: str) -> Tokenizer:
+        """The tokenizer of a modality."""
+        return cast(Tokenizer, self.tokenizers[name])
 
     def front_end(self, name: str, samples: Tensor) -> Tensor:
         """What the tokenizer of a modality computes before anything learned: (..., S) -> (..., F)."""
-        return self.tokenizers[name].front_end(samples)
+        return self.tokenizer(name).front_end(samples)
 
     def _embed(self, name: str, view: View, mask_BL: Tensor | None) -> Tensor:
         values_BLS = torch.where(view.valid_BL[..., None], view.values_BLS, 0.0)

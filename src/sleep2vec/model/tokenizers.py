@@ -40,7 +40,18 @@ class ResidualMLP(nn.Module):
         return self.norm(self.body(values) + self.skip(values))
 
 
-class MLPTokenizer(nn.Module):
+class Tokenizer(nn.Module):
+    """What every tokenizer can do; this one has no front end."""
+
+    def front_end(self, samples: Tensor) -> Tensor:
+        """What is computed before anything learned: (..., S) scaled samples -> (..., F)."""
+        return samples
+
+    def calibrate(self, features_NF: Tensor) -> None:
+        """Take what has to be known of the features before learning from valid tokens of the training nights."""
+
+
+class MLPTokenizer(Tokenizer):
     """The paper's tokenizer: a residual MLP on the raw samples. It has to learn every phase of every wave.
 
     Shape:
@@ -51,18 +62,11 @@ class MLPTokenizer(nn.Module):
         super().__init__()
         self.mlp = ResidualMLP(modality.samples_per_token, width, dropout)
 
-    def front_end(self, samples: Tensor) -> Tensor:
-        """The samples themselves."""
-        return samples
-
-    def calibrate(self, features_NF: Tensor) -> None:
-        """Nothing to do: samples come scaled."""
-
     def forward(self, samples_BLS: Tensor) -> Tensor:
         return self.mlp(samples_BLS)
 
 
-class SpectralTokenizer(nn.Module):
+class SpectralTokenizer(Tokenizer):
     """Log power in bands, its variation within the token, and the level; then a residual MLP.
 
     Sleep is scored by what oscillates and how strongly, not by the phase at the start of an epoch: a wave and its
@@ -74,11 +78,15 @@ class SpectralTokenizer(nn.Module):
         (B, L, S) scaled samples -> (B, L, D)
     """
 
+    centre_F: Tensor
+    spread_F: Tensor
+
     def __init__(self, modality: Modality, width: int, dropout: float) -> None:
         super().__init__()
         frames_s = (2.0,) if modality.rate_hz > 30 else (30.0, 10.0)
-        self.spectra = nn.ModuleList(_BandPowers(modality.rate_hz, seconds) for seconds in frames_s)
-        n_features = sum(spectrum.n_features(modality.samples_per_token) for spectrum in self.spectra)
+        spectra = [_BandPowers(modality.rate_hz, seconds) for seconds in frames_s]
+        n_features = sum(spectrum.n_features(modality.samples_per_token) for spectrum in spectra)
+        self.spectra = nn.ModuleList(spectra)
         n_features += _Level.N_FEATURES
         self.level = _Level()
         # Log powers differ far more between bands than between tokens: without these constants every token looks alike.
@@ -110,6 +118,9 @@ class SpectralTokenizer(nn.Module):
 
 class _BandPowers(nn.Module):
     """Mean and standard deviation over half-overlapping Hann frames of the log power in bands."""
+
+    window_S: Tensor
+    bands_FN: Tensor
 
     FLOOR = 1e-4  # in squared scaled units: below the noise of any amplifier
     MAX_BANDS = 40
@@ -171,6 +182,6 @@ def _filter_bank(frame: int, rate_hz: int, max_bands: int) -> Tensor:
     return bank_FN
 
 
-TOKENIZERS: MappingProxyType[TokenizerName, Callable[[Modality, int, float], nn.Module]] = MappingProxyType(
+TOKENIZERS: MappingProxyType[TokenizerName, Callable[[Modality, int, float], Tokenizer]] = MappingProxyType(
     {"spectral": SpectralTokenizer, "mlp": MLPTokenizer}
 )

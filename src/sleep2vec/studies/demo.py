@@ -22,7 +22,7 @@ from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.stages import FIVE, STAGE_NAMES, Hypnogram, Scheme, regroup_hypnogram
 
 N_NIGHTS = 24
-HOURS = 5.0
+HOURS = 4.0
 UNSEEN_HOURS = 7.0
 UNSEEN_SITE = "alpha"
 UNSEEN_SEED_OFFSET = 900_000

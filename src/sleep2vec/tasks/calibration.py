@@ -17,7 +17,7 @@ def calibrate(encoder: Encoder, reader: WindowReader, night_ids: Sequence[str], 
     """Give every tokenizer the centre and spread of its features over an hour of some training nights."""
     draw = np.random.default_rng([seed, 0xCA1])
     nights = [str(night_id) for night_id in draw.permutation(np.array(night_ids))]
-    for name, tokenizer in encoder.tokenizers.items():
+    for name in encoder.config.modalities:
         holders = [night_id for night_id in nights if name in reader.store.row(night_id).signals][:MAX_NIGHTS]
         if not holders:
             continue
@@ -30,4 +30,4 @@ def calibrate(encoder: Encoder, reader: WindowReader, night_ids: Sequence[str], 
         view = reader.view(windows, name, max(lengths))
         valid_NS = view.values_BLS[view.valid_BL]
         if len(valid_NS) > 1:
-            tokenizer.calibrate(valid_NS if view.are_features else encoder.front_end(name, valid_NS))
+            encoder.tokenizer(name).calibrate(valid_NS if view.are_features else encoder.front_end(name, valid_NS))

@@ -161,8 +161,8 @@ def retrieval_by_pair(module: nn.Module, source: PairSource, config: AlignmentCo
         valid_BL = batch.first.valid_BL & batch.second.valid_BL
         name = "_".join(pair)
         numbers[f"validation/loss_{name}"] = float(infonce(first_BLD, second_BLD, config.temperature, valid=valid_BL))
-        arrays = (x.float().cpu().numpy() for x in (first_BLD, second_BLD))
-        numbers[f"validation/top1_{name}"] = top1_accuracy(*arrays, valid_BL.cpu().numpy())
+        first, second, valid = (x.cpu().numpy() for x in (first_BLD.float(), second_BLD.float(), valid_BL))
+        numbers[f"validation/top1_{name}"] = top1_accuracy(first, second, valid)
     for kind in ("loss", "top1"):
         values = [value for name, value in numbers.items() if name.startswith(f"validation/{kind}_")]
         numbers[f"validation/{kind}"] = float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")

@@ -71,22 +71,28 @@ class Stager(nn.Module):
         given = [name for name in self.config.modalities if name in views]
         # With nothing valid at all one view still gives the shapes; no token of it is readable.
         present = [name for name in given if bool(views[name].valid_BL.any())] or given[:1]
-        encoded = self.encoder([(name, views[name]) for name in present])
-        B, L, D = encoded[0].tokens_BLD.shape
-        M = len(self.config.modalities)
+        holders = [_holders(views[name]) for name in present]
+        encoded = self.encoder([(name, views[name].rows(rows)) for name, rows in zip(present, holders, strict=True)])
+        B, L = views[present[0]].valid_BL.shape
+        M, D = len(self.config.modalities), self.encoder.width
         features_BMLD = encoded[0].tokens_BLD.new_zeros(B, M, L, D)
+        windows_BMD = encoded[0].window_BD.new_zeros(B, M, D)
         valid_BML = torch.zeros(B, M, L, dtype=torch.bool, device=features_BMLD.device)
-        for name, view in zip(present, encoded, strict=True):
+        for name, rows, part in zip(present, holders, encoded, strict=True):
             m = self.config.modalities.index(name)
-            features_BMLD[:, m] = view.tokens_BLD
+            features_BMLD[rows, m] = part.tokens_BLD
+            windows_BMD[rows, m] = part.window_BD
             valid_BML[:, m] = views[name].valid_BL
         fused_BLD, weights_BML = self.fusion(features_BMLD, valid_BML)
         readable_BL = valid_BML.any(dim=1)
-        windows_BD = _mean_of_present(
-            torch.stack([view.window_BD for view in encoded], dim=1),
-            torch.stack([views[name].valid_BL.any(dim=1) for name in present], dim=1),
-        )
+        windows_BD = _mean_of_present(windows_BMD, valid_BML.any(dim=2))
         return StagedTokens(self.head(fused_BLD, readable_BL), weights_BML, readable_BL, fused_BLD, windows_BD)
+
+
+def _holders(view: View) -> Tensor:
+    """Indices of the windows that have the modality: the others need not be encoded. At least one."""
+    rows = torch.nonzero(view.valid_BL.any(dim=1))[:, 0]
+    return rows if len(rows) else torch.zeros(1, dtype=torch.long, device=rows.device)
 
 
 def _mean_of_present(windows_BMD: Tensor, present_BM: Tensor) -> Tensor:

@@ -77,6 +77,6 @@ class Recording:
     start: datetime | None = None
     stages: tuple[StageSpan, ...] = ()
     events: tuple[Event, ...] = ()
-    subject: Subject = Subject()
+    subject: Subject = field(default_factory=Subject)
     repairs: tuple[str, ...] = ()
     source: str = "array"

@@ -49,7 +49,7 @@ class StageSpan:
     stage: int | None
 
 
-class NotAStage(ValueError):
+class NotAStageError(ValueError):
     """The text does not name a sleep stage (not even "unscored")."""
 
 
@@ -60,13 +60,13 @@ def stage_of(text: str) -> int | None:
         The index in `FIVE`, or None for a word that says the epoch is unscored.
 
     Raises:
-        NotAStage: `text` says nothing about the stage.
+        NotAStageError: `text` says nothing about the stage.
     """
     word = re.sub(r"\s+", " ", text.strip().lower())
     stripped = re.sub(r"^(sleep )?stage[ _-]*", "", word)
     # A bare digit is a stage only behind the word "stage": alone it can be any marker a device writes.
     if stripped not in _STAGE_OF_WORD or (stripped.isdigit() and stripped == word):
-        raise NotAStage(f"{text!r} is not a sleep stage")
+        raise NotAStageError(f"{text!r} is not a sleep stage")
     return _STAGE_OF_WORD[stripped]
 
 

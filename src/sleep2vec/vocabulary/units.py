@@ -10,7 +10,7 @@ _WORDS = MappingProxyType(
 
 
 def volts_per_unit(unit: str) -> float | None:
-    """How many volts one `unit` is (``"uV"``, ``"µV"``, ``"Microvolt"``, ``"mV"``, ``"V"``), or None if it is no voltage.
+    """How many volts one `unit` is (``"uV"``, ``"Microvolt"``, ``"mV"``, ``"V"`` ...), or None if it is no voltage.
 
     The micro sign arrives as U+00B5, as the Greek letter U+03BC, as ``u`` or as one mangled byte.
     """
