@@ -4,6 +4,7 @@ import lzma
 
 import numpy as np
 import pytest
+from eeg_like import eeg_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -115,7 +116,7 @@ def test_explain_names_every_channel_and_every_absence(sleep_edf):
 
 
 def test_scoring_anchors_the_grid_and_the_stages():
-    eeg = Signal.from_array("C4-M1", np.random.default_rng(0).normal(0, 20, 100 * 130), 100.0, "uV")
+    eeg = Signal.from_array("C4-M1", eeg_like(np.random.default_rng(0), 100 * 130, 20.0), 100.0, "uV")
     spans = (StageSpan(34.5, 30.0, 2), StageSpan(64.5, 30.0, 3))
 
     night = harmonize(Recording((eeg,), 130.0, stages=spans))
@@ -128,7 +129,7 @@ def test_samples_stand_at_their_time_on_a_shifted_grid():
     """A pulse at 71.3 s lies 6.8 s into the third token of a grid that starts at 4.5 s, at every rate."""
     for label, modality, rate_hz, width_s in (("C4-M1", "eeg", 199.0, 0.05), ("Abdomen", "belt", 33.3, 0.5)):
         time_s = np.arange(int(130 * rate_hz)) / rate_hz
-        floor = np.random.default_rng(0).normal(0, 2, len(time_s))
+        floor = eeg_like(np.random.default_rng(0), len(time_s), 2.0)
         wave = floor + 200 * np.exp(-0.5 * ((time_s - 71.3) / width_s) ** 2)
         signal = Signal.from_array(label, wave, rate_hz, "uV")
 
@@ -155,7 +156,7 @@ def test_held_and_derived_modalities_stand_at_their_time_on_a_shifted_grid():
 
 
 def test_a_channel_that_ends_early_is_invalid_where_it_is_missing():
-    eeg = Signal.from_array("C4-M1", np.random.default_rng(0).normal(0, 20, 100 * 70), 100.0, "uV")
+    eeg = Signal.from_array("C4-M1", eeg_like(np.random.default_rng(0), 100 * 70, 20.0), 100.0, "uV")
 
     night = harmonize(Recording((eeg,), 150.0), modalities=["eeg"])
 

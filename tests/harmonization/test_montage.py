@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from eeg_like import eeg_like
 
 from sleep2vec.harmonization.pipeline import harmonize
 from sleep2vec.vocabulary.recording import Recording, Signal
@@ -98,7 +99,7 @@ def test_an_eye_channel_of_a_recording_of_derivations_is_used_as_it_is():
     ],
 )
 def test_the_preferred_eeg_derivation_is_taken(labels, chosen):
-    signals = [_signal(label, 30 * _RNG.standard_normal(len(_TIME_S))) for label in labels]
+    signals = [_signal(label, eeg_like(_RNG, len(_TIME_S), 30.0)) for label in labels]
 
     assert _night(signals, "eeg").provenance["eeg"].channels == chosen
 

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from sleep2vec.harmonization.pipeline import harmonize
-from sleep2vec.harmonization.quality import THRESHOLDS, bridge
+from sleep2vec.harmonization.quality import THRESHOLDS, bridge, evenness, threshold
 from sleep2vec.vocabulary.recording import Recording, Signal
 
 _TOKENS = 12
@@ -82,6 +82,14 @@ def _fallen_off(samples, modality):
     samples[_token(modality)] += 60 * np.std(samples) * np.sign(np.sin(np.arange(len(samples[_token(modality)])) / 9))
 
 
+def _open_input(samples, modality):
+    """No electrode: what is left is hum and the amplifier's white noise, in the range of an EEG."""
+    token = _token(modality)
+    n = len(samples[token])
+    hum = np.sin(2 * np.pi * 50 * np.arange(n) / _RATES[modality])
+    samples[token] = 20 * hum + 20 * np.random.default_rng(1).standard_normal(n)
+
+
 def _dropout_code(samples, modality):
     samples[_token(modality)] = 127.0
 
@@ -94,6 +102,8 @@ _WAVEFORMS = ("eeg", "eog", "emg", "ecg", "airflow", "belt")
 _FAULTS = [
     *((modality, fault) for modality in _WAVEFORMS for fault in (_flat, _gap, _clipped)),
     ("eeg", _fallen_off),
+    ("eeg", _open_input),
+    ("eog", _open_input),
     ("eog", _fallen_off),
     ("spo2", _gap),
     ("spo2", _dropout_code),
@@ -113,6 +123,15 @@ def test_a_fault_is_found_at_its_token_and_nowhere_else(modality, fault):
     stored = night.samples[modality].reshape(_TOKENS, -1)
     assert not stored[_BAD].any()
     assert np.isfinite(stored).all()
+
+
+def test_real_sleep_is_not_taken_for_an_open_input(shared):
+    """UCDDB night 018: 822 scored epochs, restless wake with muscle included."""
+    with np.load(shared / "real_data" / "ucddb_eeg" / "ucddb018_eeg_epochs.npz") as file:
+        epochs_LS = next(file[name] for name in file.files if file[name].ndim == 2)
+    n_tokens, per_token = epochs_LS.shape
+    even_L = evenness(epochs_LS.astype(np.float32).ravel(), np.arange(n_tokens + 1) * per_token, 128.0)
+    assert (even_L > threshold("even_spectrum", "eeg")).mean() < 0.005
 
 
 @pytest.mark.parametrize("modality", _WAVEFORMS)

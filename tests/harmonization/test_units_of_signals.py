@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+from eeg_like import eeg_like
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -19,7 +20,7 @@ _RATE_HZ = 200.0
 
 def _volts(sd_volt, seconds=60, seed=0):
     rng = np.random.default_rng(seed)
-    return sd_volt * rng.standard_normal(int(seconds * _RATE_HZ))
+    return eeg_like(rng, int(seconds * _RATE_HZ), sd_volt)
 
 
 def _stored(label, samples, unit, physical_range=None):

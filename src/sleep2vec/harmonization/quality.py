@@ -6,6 +6,7 @@ filter spreads it. Letters: T samples at the recording's rate, L tokens, W windo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
@@ -22,6 +23,7 @@ class Threshold:
     source: str
 
 
+_BANDS_HZ = (1.0, 4.0, 10.0, 20.0, 35.0)
 _OURS = "ours, chosen on the recordings in tests/harmonization"
 _LUNA = "counted as Luna's CHEP-MASK does (zzz.bwh.harvard.edu/luna/ref/artifacts); the share is ours"
 _RANGE = "the range oximeters are specified for starts at 70 %; 50 % leaves room for deep desaturations (ours)"
@@ -64,6 +66,12 @@ THRESHOLDS: Mapping[tuple[str, str], Threshold] = MappingProxyType(
         ("amplitude", "belt"): Threshold(30.0, _OURS + " (relative)"),
         ("amplitude", "ppg"): Threshold(30.0, _OURS + " (relative)"),
         ("amplitude_share", "*"): Threshold(0.10, _OURS),
+        # Smallest over largest power density of the bands of `evenness`. Brains and eyes follow 1/f, also under the
+        # muscle of a restless waker; the noise of an input without an electrode is even.
+        ("even_spectrum", "eeg"): Threshold(
+            0.6, _OURS + ": 99 % of six real ucddb nights stay below 0.45; white noise 0.8"
+        ),
+        ("even_spectrum", "eog"): Threshold(0.6, _OURS + ": as for the EEG"),
         # A single sample this many times beyond the amplitude would ring through a filter into its neighbours.
         ("spike", "*"): Threshold(10.0, _OURS + " (times the amplitude)"),
         ("spo2_low", "spo2"): Threshold(50.0, _RANGE),
@@ -129,6 +137,8 @@ def judge_waveform(
         "clipped": _clipped(samples_T, at_limit_T, edges_L1) > threshold("clipped_share", modality),
         "amplitude": _too_large(deviation_T, edges_L1, modality, relative),
     }
+    if ("even_spectrum", modality) in THRESHOLDS and rate_hz >= 2 * _BANDS_HZ[-1]:
+        faults["no contact"] = evenness(samples_T, edges_L1, rate_hz) > threshold("even_spectrum", modality)
     return Verdict(faults)
 
 
@@ -152,6 +162,25 @@ def judge_coverage(known_N: NDArray[np.bool_], n_tokens: int) -> Verdict:
     """Tokens that have too few known samples; (N,) at a stored rate, whole tokens."""
     covered_L = known_N.reshape(n_tokens, -1).mean(axis=1)
     return Verdict({"too few beats": covered_L < threshold("covered_share", "ibi")})
+
+
+def evenness(samples_T: NDArray[np.float32], edges_L1: NDArray[np.int64], rate_hz: float) -> NDArray[np.float64]:
+    """(L,) smallest of the power densities in four bands between 1 and 35 Hz over the largest: white noise is near 1.
+
+    Densities are medians over the seconds of a token, so that a burst passes. Mains hum lies outside of the bands.
+    """
+    second = int(rate_hz)
+    frequency_F = np.fft.rfftfreq(second, 1 / rate_hz)
+    window_S = np.hanning(second)
+    even_L = np.zeros(len(edges_L1) - 1)
+    for token, (start, end) in enumerate(pairwise(edges_L1)):
+        n_seconds = (end - start) // second
+        seconds_WS = samples_T[start : start + n_seconds * second].reshape(n_seconds, second)
+        seconds_WS = seconds_WS - seconds_WS.mean(axis=1, keepdims=True, dtype=np.float64)
+        power_F = np.median(np.abs(np.fft.rfft(seconds_WS * window_S)) ** 2, axis=0)
+        densities = [power_F[(frequency_F >= low) & (frequency_F <= high)].mean() for low, high in pairwise(_BANDS_HZ)]
+        even_L[token] = min(densities) / max(densities) if max(densities) > 0 else 0.0
+    return even_L
 
 
 def _share(mask_T: NDArray[np.bool_] | None, edges_L1: NDArray[np.int64]) -> NDArray[np.float64]:
