@@ -1,7 +1,10 @@
 """Writing a file whole or not at all."""
 
 import os
+import re
 from pathlib import Path
+
+import psutil
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -16,3 +19,11 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def remove_leftovers(folder: Path) -> None:
+    """Remove what writers that were killed left in `folder`; temporary files of processes that live are kept."""
+    for path in folder.glob(".*.part"):
+        writer = re.search(r"\.(\d+)\.part$", path.name)
+        if writer and not psutil.pid_exists(int(writer[1])):
+            path.unlink(missing_ok=True)

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sleep2vec.store.atomic import write_atomically
-from sleep2vec.store.schema import Layout, manifest_schema, ordered
+from sleep2vec.store.schema import VERSION, Layout, description_checksum, manifest_schema, ordered
 from sleep2vec.store.writer import check_version
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.modalities import MODALITIES
@@ -66,18 +66,27 @@ def write_manifest(store: Path) -> int:
     for row in rows:
         row["start"] = datetime.fromisoformat(row["start"]) if row["start"] else None
     buffer = io.BytesIO()
-    pq.write_table(pa.Table.from_pylist(rows, schema=manifest_schema()), buffer)
+    pq.write_table(pa.Table.from_pylist(rows, schema=manifest_schema()), buffer, write_page_checksum=True)
     write_atomically(store / "manifest.parquet", buffer.getvalue())
     return len(rows)
 
 
 def description_row(path: Path) -> dict[str, Any]:
-    """The manifest row in a night's description. Raises `StoreError` when it cannot be read."""
-    try:
-        row: dict[str, Any] = json.loads(path.read_text())["row"]
-    except (json.JSONDecodeError, KeyError, UnicodeDecodeError):
-        raise StoreError(f"{path} is damaged; delete it and run `sleep2vec ingest` again.") from None
+    """The manifest row in a night's description. Raises `StoreError` when it is damaged."""
+    row: dict[str, Any] = read_description(path)["row"]
     return row
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """All that a night's description says. Raises `StoreError` when it is not what was written."""
+    try:
+        description: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        whole = description["description_checksum"] == description_checksum(description)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):  # whatever flipped bits can make of JSON
+        whole = False
+    if not whole:
+        raise StoreError(f"{path} is damaged; delete it and run `sleep2vec ingest` again.")
+    return description
 
 
 def read_manifest(store: Path) -> tuple[ManifestRow, ...]:
@@ -91,9 +100,12 @@ def read_manifest(store: Path) -> tuple[ManifestRow, ...]:
     if not path.exists():
         raise StoreError(f"{store} has no manifest: its ingest did not finish; run `sleep2vec ingest` again.")
     try:
-        rows = pq.read_table(path).to_pylist()
-        return tuple(_row(row) for row in rows)
-    except (pa.ArrowInvalid, KeyError, OSError) as error:
+        table = pq.read_table(path, page_checksum_verification=True)
+        version = (table.schema.metadata or {}).get(b"sleep2vec_store_version", b"?")
+        if version != str(VERSION).encode():
+            raise StoreError(f"{path} says version {version.decode('latin-1')}, this sleep2vec reads {VERSION}.")
+        return tuple(_row(row) for row in table.to_pylist())
+    except (pa.ArrowException, ValueError, KeyError, TypeError, OverflowError, MemoryError, OSError) as error:
         raise StoreError(f"{path} is damaged ({error}); run `sleep2vec ingest` again.") from None
 
 

@@ -4,16 +4,20 @@
     manifest.parquet        one row a night, see `manifest_schema`
     failures.csv            files that could not be ingested, with the reason
     nights/<night_id>.s2v   signals, validity and stages of one night, see `Layout`
-    nights/<night_id>.json  the night's manifest row, provenance, events; written last: it completes the night
+    nights/<night_id>.json  the night's manifest row, provenance, events, and the checksum of all that; written
+                            last: it completes the night
 
 Signals are little-endian int16; ``value = integer * scale + offset`` with the constants of the manifest.
 Samples of invalid tokens are not part of the contract: their validity byte is 0 and nobody may read them.
 """
 
+import hashlib
+import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 
@@ -83,6 +87,12 @@ def manifest_schema() -> pa.Schema:
         fields += [pa.field(f"{name}_{column}", pa.float64()) for column in MODALITY_COLUMNS]
         fields.append(pa.field(f"{name}_sensor", pa.string()))
     return pa.schema(fields, metadata={"sleep2vec_store_version": str(VERSION)})
+
+
+def description_checksum(description: Mapping[str, Any]) -> str:
+    """BLAKE2b of what a night's description says, whatever its ``description_checksum`` says."""
+    rest = {key: value for key, value in description.items() if key != "description_checksum"}
+    return hashlib.blake2b(json.dumps(rest, sort_keys=True).encode(), digest_size=16).hexdigest()
 
 
 def check_night_id(night_id: str) -> str:

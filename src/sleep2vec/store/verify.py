@@ -4,18 +4,34 @@ import hashlib
 from collections.abc import Iterator
 from pathlib import Path
 
-from sleep2vec.store.manifest import read_manifest
+from sleep2vec.store.manifest import ManifestRow, description_row, read_manifest, row_of
 from sleep2vec.store.schema import night_paths
+from sleep2vec.vocabulary.errors import StoreError
 
 
 def damaged_nights(store: Path) -> Iterator[tuple[str, str]]:
-    """Yield ``(night_id, what is wrong)`` for every night whose file is missing or differs from its checksum."""
+    """Yield ``(night_id, what is wrong)`` for every night that is no longer what was written.
+
+    Signals and descriptions are compared with their checksums, the manifest with the descriptions it was made of.
+    """
     for row in read_manifest(store):
-        signals_path, _ = night_paths(store, row.night_id)
-        if not signals_path.exists():
-            yield row.night_id, "its file is missing"
-            continue
-        with signals_path.open("rb") as file:
-            found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-        if found != row.checksum:
-            yield row.night_id, "its checksum differs: the file was changed or damaged"
+        wrong = _damage(store, row)
+        if wrong:
+            yield row.night_id, wrong
+
+
+def _damage(store: Path, row: ManifestRow) -> str | None:
+    signals_path, description_path = night_paths(store, row.night_id)
+    if not signals_path.exists() or not description_path.exists():
+        return f"its file {(description_path if signals_path.exists() else signals_path).name} is missing"
+    try:
+        described = row_of(description_row(description_path))
+    except StoreError:
+        return f"the checksum of {description_path.name} differs: the file was changed or damaged"
+    if described != row:
+        return "the manifest says something else than its description"
+    with signals_path.open("rb") as file:
+        found = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    if found != row.checksum:
+        return f"the checksum of {signals_path.name} differs: the file was changed or damaged"
+    return None

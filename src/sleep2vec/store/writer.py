@@ -10,7 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sleep2vec.store.atomic import write_atomically
-from sleep2vec.store.schema import FULL_SCALE, UNSCORED, VERSION, check_night_id, night_paths, ordered
+from sleep2vec.store.schema import (
+    FULL_SCALE,
+    UNSCORED,
+    VERSION,
+    check_night_id,
+    description_checksum,
+    night_paths,
+    ordered,
+)
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.night import Night
@@ -40,14 +48,20 @@ def check_version(store: Path) -> None:
         raise StoreError(f"{store} is not a store (it has no store.json); make one with `sleep2vec ingest`.")
     try:
         version = json.loads(marker.read_text())["sleep2vec_store_version"]
-    except (json.JSONDecodeError, KeyError, TypeError):
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise StoreError(f"{marker} is damaged; ingest the recordings again into a new folder.") from None
     if version != VERSION:
         raise StoreError(f"{store} is a store of version {version}, this sleep2vec reads version {VERSION}.")
 
 
-def write_night(store: Path, night: Night, source_fingerprint: str = "") -> dict[str, Any]:
+def write_night(store: Path, night: Night, source_fingerprint: str = "", file: str | None = None) -> dict[str, Any]:
     """Write `night` and return its manifest row. The night exists once its description does.
+
+    Args:
+        store: made by `create_store`.
+        night: harmonised.
+        source_fingerprint: changes when the recording does; begins with the recording's name and ``|``.
+        file: where the recording lies, so that another one cannot take the night's place unseen.
 
     Raises:
         StoreError: the night id cannot name a file, or valid samples are not finite.
@@ -90,8 +104,9 @@ def write_night(store: Path, night: Night, source_fingerprint: str = "") -> dict
         json.dumps([provenance, night.absent], sort_keys=True).encode(), digest_size=16
     ).hexdigest()
     row["source"] = source_fingerprint.split("|")[0] or "memory"
-    description = {
+    description: dict[str, Any] = {
         "row": row,
+        "file": file,
         "modalities": modalities,
         "provenance": provenance,
         "absent": night.absent,
@@ -99,6 +114,7 @@ def write_night(store: Path, night: Night, source_fingerprint: str = "") -> dict
         "events": [asdict(event) for event in night.events],
         "notes": night.notes,
     }
+    description["description_checksum"] = description_checksum(description)
     description_path.unlink(missing_ok=True)  # a night being replaced is not there while its signals change
     write_atomically(signals_path, content)
     write_atomically(description_path, json.dumps(description, ensure_ascii=False).encode())
