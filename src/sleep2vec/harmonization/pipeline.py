@@ -72,6 +72,7 @@ def harmonize(
         start=recording.start,
         cohort=cohort,
         site=site,
+        source=recording.source,
         notes=(*recording.repairs, *doubts),
     )
 

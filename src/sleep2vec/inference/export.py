@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 
 from sleep2vec.formats.edf_writer import write_annotations
-from sleep2vec.inference.result import NightResult
+from sleep2vec.inference.result import NightResult, lights_of
 from sleep2vec.metrics.sleep_statistics import sleep_statistics
 from sleep2vec.report.night import NightPage, night_html
-from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
+from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 from sleep2vec.vocabulary.stages import FIVE, SCHEMES, StageSpan
 
 DECIMALS = 4
@@ -51,6 +51,7 @@ def as_json(result: NightResult) -> dict[str, Any]:
     night = result.night
     return {
         "night": night.night_id,
+        "source": night.source,
         "start": night.start.isoformat() if night.start else None,
         "grid_start_s": night.grid_start_s,
         "epoch_s": TOKEN_SECONDS,
@@ -65,7 +66,7 @@ def as_json(result: NightResult) -> dict[str, Any]:
             name: {**asdict(night.provenance[name]), "valid_share": _number(night.valid[name].mean())}
             for name in result.modalities
         },
-        "absent": dict(night.absent),
+        "absent": _not_given(result),
         "sleep_statistics": asdict(result.statistics),
         "stages": {str(scheme): result.words_of(scheme) for scheme in SCHEMES},
         "probabilities": {name: _numbers(result.probabilities[:, c]) for c, name in enumerate(FIVE)},
@@ -126,14 +127,16 @@ def parquet(result: NightResult, path: Path) -> None:
 def html(result: NightResult) -> str:
     """The self-contained page."""
     night = result.night
-    lights = {"lights_off_s": result.mark_s("lights_off"), "lights_on_s": result.mark_s("lights_on")}
+    off_s, on_s = lights_of(night)
     reference = None
     if night.stages is not None and np.isfinite(night.stages).any():
-        reference = sleep_statistics(night.stages, grid_start_s=night.grid_start_s, **lights)
+        reference = sleep_statistics(
+            night.stages, lights_off_s=off_s, lights_on_s=on_s, grid_start_s=night.grid_start_s
+        )
     return night_html(
         NightPage(
             title=night.night_id,
-            source=night.night_id,
+            source=night.source or night.night_id,
             model_name=result.model_name,
             simulated_weights=result.simulated_weights,
             modalities=result.modalities,
@@ -144,15 +147,22 @@ def html(result: NightResult) -> str:
             statistics=result.statistics,
             start=night.start,
             grid_start_s=night.grid_start_s,
-            **lights,
+            lights_off_s=off_s,
+            lights_on_s=on_s,
             reference_L=night.stages if reference is not None else None,
             reference_statistics=reference,
             provenance={name: night.provenance[name] for name in result.modalities},
-            absent=night.absent,
+            absent=_not_given(result),
             warnings=result.warnings,
             versions=result.versions,
         )
     )
+
+
+def _not_given(result: NightResult) -> dict[str, str]:
+    """Why each modality the model was not given is not there."""
+    others = (name for name in MODALITIES if name not in result.modalities)
+    return {name: result.night.absent.get(name, "not asked for") for name in others}
 
 
 def _number(value: float) -> float | None:

@@ -14,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from sleep2vec.data.window import view_of_night
-from sleep2vec.inference.result import NightResult
+from sleep2vec.inference.result import NightResult, lights_of
 from sleep2vec.model.checkpoint import load_config, load_weights
 from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
 from sleep2vec.tasks.staging import Stager
@@ -38,16 +38,19 @@ class _Answer:
 
 
 class Model:
-    """A fine-tuned model, ready to predict; `load` makes one from its folder."""
+    """A fine-tuned model, ready to predict; `load` makes one from its folder.
+
+    `stager` is the torch module behind it.
+    """
 
     def __init__(self, name: str, config: dict[str, Any], stager: Stager) -> None:
         self.name, self.config = name, config
-        self._stager = stager.eval()
+        self.stager = stager.eval()
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities it can read; any subset will do."""
-        return self._stager.config.modalities
+        return self.stager.config.modalities
 
     @property
     def simulated_only(self) -> bool:
@@ -114,7 +117,7 @@ class Model:
 
     @torch.inference_mode()
     def _answer(self, night: Night, given: tuple[str, ...], first: int, n_tokens: int) -> _Answer:
-        staged = self._stager({name: view_of_night(night, name, first, n_tokens) for name in given})
+        staged = self.stager({name: view_of_night(night, name, first, n_tokens) for name in given})
         columns = [self.modalities.index(name) for name in given]
         return _Answer(
             staged.logits_BLC[0].softmax(dim=-1).numpy(),
@@ -177,4 +180,6 @@ def _warnings(night: Night, asked: Sequence[str], given: Sequence[str], valid_LM
     if night.n_tokens < 120:
         minutes = night.n_tokens * TOKEN_SECONDS / 60
         warnings.append(f"the recording is {minutes:g} min long; the model was trained on longer stretches of sleep")
+    if any(event.kind in ("lights_off", "lights_on") for event in night.events) and lights_of(night) == (None, None):
+        warnings.append("the marks of lights off and on do not fit this recording and were not used")
     return [*warnings, *night.notes]

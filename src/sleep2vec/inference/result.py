@@ -12,8 +12,23 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sleep2vec.metrics.sleep_statistics import SleepStatistics, sleep_statistics
+from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 from sleep2vec.vocabulary.night import Night
 from sleep2vec.vocabulary.stages import STAGE_NAMES, Hypnogram, Scheme, regroup_probabilities
+
+
+def lights_of(night: Night) -> tuple[float | None, float | None]:
+    """When the lights went off and on, from the start of the recording; None where nobody marked it.
+
+    Marks that cannot be (on before off, off after the end) are those of another night or of a test: neither is used.
+    """
+    end_s = night.grid_start_s + night.n_tokens * TOKEN_SECONDS
+    off_s = next((event.onset_s for event in night.events if event.kind == "lights_off"), None)
+    on_s = next((event.onset_s for event in night.events if event.kind == "lights_on"), None)
+    begins_s = night.grid_start_s if off_s is None else off_s
+    if begins_s >= end_s or (on_s is not None and on_s <= max(begins_s, night.grid_start_s)):
+        return None, None
+    return off_s, on_s
 
 
 @dataclass(frozen=True)
@@ -66,16 +81,8 @@ class NightResult:
     @cached_property
     def statistics(self) -> SleepStatistics:
         """Sleep statistics of `stages`, counted from lights off where it was annotated."""
-        return sleep_statistics(
-            self.stages,
-            lights_off_s=self.mark_s("lights_off"),
-            lights_on_s=self.mark_s("lights_on"),
-            grid_start_s=self.night.grid_start_s,
-        )
-
-    def mark_s(self, kind: str) -> float | None:
-        """When a mark was annotated, from the start of the recording, or None."""
-        return next((event.onset_s for event in self.night.events if event.kind == kind), None)
+        off_s, on_s = lights_of(self.night)
+        return sleep_statistics(self.stages, lights_off_s=off_s, lights_on_s=on_s, grid_start_s=self.night.grid_start_s)
 
     def save(self, folder: Path) -> list[Path]:
         """Write every export into `folder` and return the paths; all of them or, on an error, none."""

@@ -53,7 +53,7 @@ def dash_infonce(
         valid: (B, L) bool, tokens that are good in *both* modalities; the others are neither anchors nor
             candidates. None: all.
         temporal: negatives from other moments of the same window; None: none.
-        generator: draws the temporal negatives.
+        generator: draws the temporal negatives; it may live on the CPU while the tokens do not.
 
     Returns:
         Scalar, at least float32. 0 (with a gradient of 0) when no token is valid.
@@ -70,19 +70,19 @@ def dash_infonce(
         F.normalize(torch.where(valid_BL[..., None], x_BLD, 0.0), dim=-1) for x_BLD in (first_BLD, second_BLD)
     )
     bias_BB = _bias(len(first_BLD), weights, same_night, temperature, margin, positive_margin, first_BLD)
-    similarity_LBB = torch.einsum("itd,jtd->tij", first_BLD, second_BLD) / temperature
     candidates_L1B = valid_BL.T[:, None, :]
-
-    extra_forward = extra_backward = None
-    if temporal is not None:
-        drawn_BLL = _draw(valid_BL, temporal, generator)
-        log_weight_BL = _temporal_log_weight(weights, same_night, valid_BL, drawn_BLL, temporal, first_BLD)
-        within_BLL = torch.einsum("itd,isd->its", first_BLD, second_BLD) / temperature
-        extra_forward = _logsumexp_where(within_BLL, drawn_BLL) + log_weight_BL
-        extra_backward = _logsumexp_where(within_BLL.mT, drawn_BLL) + log_weight_BL
-
-    forward_BL = _anchor_losses(similarity_LBB, bias_BB, candidates_L1B, extra_forward)
-    backward_BL = _anchor_losses(similarity_LBB.mT, bias_BB, candidates_L1B, extra_backward)
+    # Autocast would round the similarities to 16 bits: at temperature 0.2 an error of 0.02 in a logit.
+    with torch.autocast(first.device.type, enabled=False):
+        similarity_LBB = torch.einsum("itd,jtd->tij", first_BLD, second_BLD) / temperature
+        extra_forward = extra_backward = None
+        if temporal is not None:
+            drawn_BLL = _draw(valid_BL, temporal, generator)
+            log_weight_BL = _temporal_log_weight(weights, same_night, valid_BL, drawn_BLL, temporal, first_BLD)
+            within_BLL = torch.einsum("itd,isd->its", first_BLD, second_BLD) / temperature
+            extra_forward = _logsumexp_where(within_BLL, drawn_BLL) + log_weight_BL
+            extra_backward = _logsumexp_where(within_BLL.mT, drawn_BLL) + log_weight_BL
+        forward_BL = _anchor_losses(similarity_LBB, bias_BB, candidates_L1B, extra_forward)
+        backward_BL = _anchor_losses(similarity_LBB.mT, bias_BB, candidates_L1B, extra_backward)
     both_BL = torch.where(valid_BL, forward_BL + backward_BL, 0.0)
     return both_BL.sum() / (2 * valid_BL.sum()).clamp(min=1)
 
@@ -156,7 +156,10 @@ def _draw(valid_BL: Tensor, temporal: TemporalNegatives, generator: torch.Genera
     allowed_BLL = far_LL & valid_BL[:, None, :]
     if temporal.n_drawn >= L:
         return allowed_BLL
-    lottery_BLL = torch.rand(B, L, L, generator=generator, device=valid_BL.device).masked_fill(~allowed_BLL, -1.0)
+    # On the generator's device: torch refuses a CPU generator for numbers on a GPU.
+    device = valid_BL.device if generator is None else generator.device
+    lottery_BLL = torch.rand(B, L, L, generator=generator, device=device).to(valid_BL.device)
+    lottery_BLL = lottery_BLL.masked_fill(~allowed_BLL, -1.0)
     winners_BLN = lottery_BLL.topk(temporal.n_drawn, dim=-1).indices
     return torch.zeros_like(allowed_BLL).scatter(-1, winners_BLN, True) & allowed_BLL
 

@@ -88,7 +88,8 @@ def negative_weights(
 
 def _factor_of_equality(codes_B: Tensor, same: float, other: float) -> Tensor:
     difference_BB = codes_B[:, None] - codes_B[None, :]
-    factor_BB = torch.where(difference_BB == 0, same, other).to(torch.float64)
+    # Not where(.., same, other): of two plain numbers torch makes float32, and 0.8 is then off by 1e-8.
+    factor_BB = torch.full_like(difference_BB, other).masked_fill(difference_BB == 0, same)
     return torch.where(difference_BB.isnan(), torch.nan, factor_BB)
 
 

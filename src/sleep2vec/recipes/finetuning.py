@@ -1,5 +1,6 @@
 """A fine-tuning recipe, run."""
 
+import random
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -26,7 +27,7 @@ def run_finetuning(recipe: FinetuneRecipe, watch: Callable[[Progress], None] | N
     """Fine-tune staging, write the model into ``recipe.out`` and return its scores on the validation people."""
     store = Store(recipe.store)
     split = split_by_person(store.rows, recipe.split)
-    labelled = labelled_nights(store, split, recipe.labelled_nights)
+    labelled = labelled_nights(store, split, recipe.labelled_nights, recipe.run.seed)
     torch.manual_seed(recipe.run.seed)
     module, history = _start(recipe)
     modalities = module.config.modalities
@@ -62,12 +63,12 @@ def run_finetuning(recipe: FinetuneRecipe, watch: Callable[[Progress], None] | N
     return scores
 
 
-def labelled_nights(store: Store, split: Split, limit: int | None) -> tuple[str, ...]:
-    """Training nights that somebody scored, at most `limit` of them."""
+def labelled_nights(store: Store, split: Split, limit: int | None, seed: int) -> tuple[str, ...]:
+    """Training nights that somebody scored, at most `limit` of them, drawn by `seed`."""
     scored = [night_id for night_id in split.train if store.row(night_id).n_scored_tokens > 0]
     if not scored:
         raise StoreError(f"{store.path}: none of its {len(split.train)} training nights has sleep stages.")
-    return tuple(scored[:limit])
+    return tuple(scored if limit is None else random.Random(seed).sample(scored, min(limit, len(scored))))
 
 
 def validation_batches(reader: WindowReader, night_ids: Sequence[str], modalities: Sequence[str]) -> list[NightBatch]:

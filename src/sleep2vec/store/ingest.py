@@ -3,6 +3,7 @@
 import csv
 import hashlib
 import io
+import os
 import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -10,8 +11,8 @@ from pathlib import Path
 
 from sleep2vec.formats.reader import read
 from sleep2vec.harmonization.pipeline import harmonize
-from sleep2vec.store.atomic import write_atomically
-from sleep2vec.store.manifest import description_row, write_manifest
+from sleep2vec.store.atomic import remove_leftovers, write_atomically
+from sleep2vec.store.manifest import read_description, write_manifest
 from sleep2vec.store.participants import Participant, read_participants
 from sleep2vec.store.schema import night_paths
 from sleep2vec.store.writer import create_store, write_night
@@ -69,8 +70,9 @@ def ingest(
     """Harmonise every recording below `folder` into `store`.
 
     Nights that are already there and whose file has not changed are kept, so a killed ingest goes on where it
-    stopped. Ages, sexes, people and sites come from ``participants.csv`` in `folder` where there is one (see
-    `read_participants`), else from the files. A recording that fails is listed in ``failures.csv``.
+    stopped; the night of a changed file leaves the store before it is made anew. Ages, sexes, people and sites come
+    from ``participants.csv`` in `folder` where there is one (see `read_participants`), else from the files. A
+    recording that fails is listed in ``failures.csv``.
 
     Args:
         folder: the recordings.
@@ -79,13 +81,21 @@ def ingest(
         workers: processes; each holds one night at a time.
         limit: take only the first so many recordings.
         progress: called with (done, total) after every recording.
+
+    Raises:
+        UsageError: `folder` is none or holds no recording, its table cannot be read, or two recordings would be the
+            same night.
+        StoreError: `store` is something else than a store of this version.
     """
     paths = find_recordings(folder)[:limit]
-    create_store(store)
     participants = read_participants(folder)
     jobs = [_job(path, folder, participants, cohort) for path in paths]
     _check_unique(jobs)
+    create_store(store)
+    for place in (store, store / "nights"):
+        remove_leftovers(place)
     waiting = [job for job in jobs if not _is_there(store, job)]
+    _forget(store, waiting)
     failures = []
     for done, failure in enumerate(_outcomes(store, waiting, workers), start=1):
         if failure is not None:
@@ -111,7 +121,8 @@ def _outcomes(store: Path, jobs: Sequence[_Job], workers: int) -> Iterator[Failu
 def _ingest_one(store: Path, job: _Job) -> Failure | None:
     try:
         night = harmonize(read(job.path), night_id=job.night_id, cohort=job.cohort, site=job.participant.site)
-        write_night(store, replace(night, subject=job.participant.completed(night.subject)), _fingerprint(job))
+        night = replace(night, subject=job.participant.completed(night.subject))
+        write_night(store, night, _fingerprint(job), str(job.path.resolve()))
     except (Sleep2vecError, OSError) as error:
         return Failure(str(job.path), str(error))
     except Exception as error:  # one bad night in ten thousand is listed, never fatal
@@ -140,16 +151,35 @@ def _is_there(store: Path, job: _Job) -> bool:
     if not (signals_path.exists() and description_path.exists()):
         return False
     try:
-        return bool(description_row(description_path)["source_fingerprint"] == _fingerprint(job))
+        description = read_description(description_path)
     except StoreError:
         return False
+    if description["row"]["source_fingerprint"] == _fingerprint(job):
+        return True
+    other = Path(description["file"] or job.path)
+    if other.exists() and not other.samefile(job.path):
+        raise UsageError(
+            f"night {job.night_id!r} of {store} came from {other}; {job.path} would take its place. Name the new night "
+            "otherwise (column night_id of participants.csv), or ingest it into another store."
+        )
+    return False
+
+
+def _forget(store: Path, jobs: Sequence[_Job]) -> None:
+    """Take nights that will be made anew out of the manifest: a kill must not leave it with their old constants."""
+    stale = [path for _, path in (night_paths(store, job.night_id) for job in jobs) if path.exists()]
+    for path in stale:
+        path.unlink()
+    if stale and (store / "manifest.parquet").exists():
+        write_manifest(store)
 
 
 def _fingerprint(job: _Job) -> str:
     """Changes when the file, or what the participants' table says of it, changes."""
     status = job.path.stat()
     metadata = hashlib.blake2b(repr((job.participant, job.cohort)).encode(), digest_size=8).hexdigest()
-    return f"{job.path.name}|{status.st_size}|{status.st_mtime_ns}|{metadata}"
+    name = os.fsencode(job.path.name).decode("utf-8", "backslashreplace")  # names of files need not be text
+    return f"{name}|{status.st_size}|{status.st_mtime_ns}|{metadata}"
 
 
 def _write_failures(store: Path, failures: Sequence[Failure]) -> None:
@@ -157,4 +187,4 @@ def _write_failures(store: Path, failures: Sequence[Failure]) -> None:
     table = csv.writer(text)
     table.writerow(["file", "reason"])
     table.writerows([failure.file, failure.reason] for failure in failures)
-    write_atomically(store / "failures.csv", text.getvalue().encode())
+    write_atomically(store / "failures.csv", text.getvalue().encode("utf-8", "backslashreplace"))

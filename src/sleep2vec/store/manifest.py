@@ -63,8 +63,6 @@ class ManifestRow:
 def write_manifest(store: Path) -> int:
     """Gather the descriptions of all complete nights into the manifest; returns their number."""
     rows = [description_row(path) for path in sorted((store / "nights").glob("*.json"))]
-    for row in rows:
-        row["start"] = datetime.fromisoformat(row["start"]) if row["start"] else None
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=manifest_schema()), buffer, write_page_checksum=True)
     write_atomically(store / "manifest.parquet", buffer.getvalue())
@@ -74,7 +72,7 @@ def write_manifest(store: Path) -> int:
 def description_row(path: Path) -> dict[str, Any]:
     """The manifest row in a night's description. Raises `StoreError` when it is damaged."""
     row: dict[str, Any] = read_description(path)["row"]
-    return row
+    return {**row, "start": datetime.fromisoformat(row["start"]) if row["start"] else None}
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -104,14 +102,15 @@ def read_manifest(store: Path) -> tuple[ManifestRow, ...]:
         version = (table.schema.metadata or {}).get(b"sleep2vec_store_version", b"?")
         if version != str(VERSION).encode():
             raise StoreError(f"{path} says version {version.decode('latin-1')}, this sleep2vec reads {VERSION}.")
-        return tuple(_row(row) for row in table.to_pylist())
+        return tuple(row_of(row) for row in table.to_pylist())
     except (pa.ArrowException, ValueError, KeyError, TypeError, OverflowError, MemoryError, OSError) as error:
         raise StoreError(f"{path} is damaged ({error}); run `sleep2vec ingest` again.") from None
 
 
-def _row(row: dict[str, Any]) -> ManifestRow:
+def row_of(row: dict[str, Any]) -> ManifestRow:
+    """A row as an object; columns of modalities that the night lacks are None or left out."""
     shared = {name: row[name] for name in ManifestRow.__dataclass_fields__ if name != "signals"}
-    present = (name for name in MODALITIES if row[f"{name}_sensor"] is not None)
+    present = (name for name in MODALITIES if row.get(f"{name}_sensor") is not None)
     constants = {name: _constants(row, name, SignalConstants.__dataclass_fields__) for name in present}
     return ManifestRow(**shared, signals=constants)
 

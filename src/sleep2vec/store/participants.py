@@ -1,12 +1,15 @@
 """Who slept where: the table that lies beside a folder of recordings."""
 
 import csv
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.subject import Sex, Subject
 
+OLDEST_YEARS = 125
+_MORE = "(more cells)"
 _SEXES: dict[str, Sex] = {"f": "female", "female": "female", "m": "male", "male": "male"}
 
 
@@ -37,24 +40,45 @@ def read_participants(folder: Path) -> dict[str, Participant]:
     and ``n/a`` (BIDS) are unknown. Without the table, an empty dict.
 
     Raises:
-        UsageError: the table has no column ``file``, or an age or a sex cannot be read.
+        UsageError: the table is not UTF-8 text or has no column ``file``, a file has two rows or a row no file, or an
+            age or a sex cannot be read.
     """
     path = folder / "participants.csv"
     if not path.exists():
         return {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        table = csv.DictReader(file)
-        if "file" not in (table.fieldnames or []):
-            raise UsageError(f"{path} has no column 'file' (it has {', '.join(table.fieldnames or [])}).")
-        return {Path(row["file"]).as_posix(): _participant(row, f"{path} line {table.line_num}") for row in table}
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _participants(csv.DictReader(file, restkey=_MORE, restval=""), path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UsageError(f"{path} is not a CSV table in UTF-8 ({error}); save it again as that.") from None
+
+
+def _participants(table: "csv.DictReader[str]", path: Path) -> dict[str, Participant]:
+    if "file" not in (table.fieldnames or []):
+        raise UsageError(f"{path} has no column 'file' (it has {', '.join(table.fieldnames or []) or 'none'}).")
+    participants: dict[str, Participant] = {}
+    for row in table:
+        where, file = f"{path} line {table.line_num}", row["file"].strip()
+        if _MORE in row:
+            raise UsageError(f"{where} has more cells than the first line has columns; quote cells that hold commas.")
+        if not file:
+            raise UsageError(f"{where} names no file; fill in the column 'file'.")
+        if Path(file).as_posix() in participants:
+            raise UsageError(f"{where} names {file} a second time; keep one row a recording.")
+        participants[Path(file).as_posix()] = _participant(row, where)
+    return participants
 
 
 def _participant(row: dict[str, str], where: str) -> Participant:
-    known = {column: text.strip() for column, text in row.items() if text and text.strip().lower() not in ("", "n/a")}
+    known = {column: text.strip() for column, text in row.items() if text.strip().lower() not in ("", "n/a")}
     try:
         age_years = float(known["age_years"]) if "age_years" in known else None
     except ValueError:
-        raise UsageError(f"{where}: age_years is {known['age_years']!r}, expected a number of years.") from None
+        age_years = math.nan
+    # Tables write -1 or 999 for an unknown age; neither may pass for one.
+    if age_years is not None and not 0 <= age_years <= OLDEST_YEARS:
+        given, expected = known["age_years"], f"a number from 0 to {OLDEST_YEARS}"
+        raise UsageError(f"{where}: age_years is {given!r}, expected {expected}, or nothing where it is unknown.")
     sex = known.get("sex", "").lower()
     if sex and sex not in _SEXES:
         raise UsageError(f"{where}: sex is {sex!r}, expected one of {', '.join(_SEXES)}, or nothing.")

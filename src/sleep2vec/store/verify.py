@@ -14,10 +14,13 @@ def damaged_nights(store: Path) -> Iterator[tuple[str, str]]:
 
     Signals and descriptions are compared with their checksums, the manifest with the descriptions it was made of.
     """
-    for row in read_manifest(store):
+    rows = read_manifest(store)
+    for row in rows:
         wrong = _damage(store, row)
         if wrong:
             yield row.night_id, wrong
+    for night_id in sorted({path.stem for path in (store / "nights").glob("*.json")} - {row.night_id for row in rows}):
+        yield night_id, "the manifest does not know it"
 
 
 def _damage(store: Path, row: ManifestRow) -> str | None:

@@ -33,6 +33,8 @@ def create_store(store: Path) -> None:
     marker = store / "store.json"
     if marker.exists():
         check_version(store)
+    elif store.is_file():
+        raise StoreError(f"{store} is a file; name an empty or a new folder.")
     elif store.exists() and any(store.iterdir()):
         raise StoreError(f"{store} exists, is not empty and is not a store; name an empty or a new folder.")
     else:
@@ -117,7 +119,7 @@ def write_night(store: Path, night: Night, source_fingerprint: str = "", file: s
     description["description_checksum"] = description_checksum(description)
     description_path.unlink(missing_ok=True)  # a night being replaced is not there while its signals change
     write_atomically(signals_path, content)
-    write_atomically(description_path, json.dumps(description, ensure_ascii=False).encode())
+    write_atomically(description_path, json.dumps(description).encode())
     return row
 
 

@@ -65,6 +65,7 @@ class Night:
         stages: (L,) codes of `vocabulary.stages.FIVE`, NaN where unscored; None when nobody scored.
         events: Times count from the start of the recording.
         start: Local time of the recording's first sample, or None.
+        source: Name of the file it came from, as a person knows it.
         notes: What a person should know (repairs of the reader, doubts), one sentence each.
     """
 
@@ -82,6 +83,7 @@ class Night:
     start: datetime | None = None
     cohort: str | None = None
     site: str | None = None
+    source: str = ""
     notes: tuple[str, ...] = ()
 
     def explain(self) -> str:
