@@ -30,8 +30,9 @@ class GatedFusion(nn.Module):
         features_BMLD = torch.where(valid_BML[..., None], features_BMLD, 0.0)
         named_BMLD = self.norm(features_BMLD) + self.modality_MD[None, :, None, :]
         score_BML = self.gate(named_BMLD)[..., 0] + self.preference_M[None, :, None]
+        score_BML = score_BML.to(torch.promote_types(score_BML.dtype, torch.float32))  # no softmax in 16 bits
         # A very negative score, not -inf: a token without any modality must not become NaN.
-        score_BML = score_BML.float().masked_fill(~valid_BML, torch.finfo(torch.float32).min)
+        score_BML = score_BML.masked_fill(~valid_BML, torch.finfo(score_BML.dtype).min)
         weights_BML = torch.where(valid_BML, score_BML.softmax(dim=1), 0.0).to(named_BMLD.dtype)
         fused_BLD = torch.einsum("bml,bmld->bld", weights_BML, self.value(named_BMLD))
         return fused_BLD, weights_BML

@@ -12,11 +12,13 @@ from sleep2vec.data.window import Window, WindowReader
 from sleep2vec.model.checkpoint import load_config, load_weights, save_checkpoint
 from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
+from sleep2vec.recipes.finished import finished_scores
 from sleep2vec.recipes.loading import recipe_text
 from sleep2vec.recipes.schema import FinetuneRecipe
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.staging import Stager, staging_scores, staging_work
+from sleep2vec.training.resume import discard_state
 from sleep2vec.training.runner import Progress, fingerprint_of, train
 from sleep2vec.vocabulary.errors import ModelError, StoreError
 
@@ -26,6 +28,13 @@ ENCODER_PREFIX = "encoder."
 def run_finetuning(recipe: FinetuneRecipe, watch: Callable[[Progress], None] | None = None) -> dict[str, float]:
     """Fine-tune staging, write the model into ``recipe.out`` and return its scores on the validation people."""
     store = Store(recipe.store)
+    origin = None if recipe.pretrained is None else load_config(recipe.pretrained).get("fingerprint")
+    fingerprint = fingerprint_of(
+        recipe.model_dump_json(exclude={"out", "store", "pretrained"}), origin, *(row.checksum for row in store.rows)
+    )
+    earlier = finished_scores(recipe.out, fingerprint)
+    if earlier is not None:
+        return earlier
     split = split_by_person(store.rows, recipe.split)
     labelled = labelled_nights(store, split, recipe.labelled_nights, recipe.run.seed)
     torch.manual_seed(recipe.run.seed)
@@ -37,15 +46,13 @@ def run_finetuning(recipe: FinetuneRecipe, watch: Callable[[Progress], None] | N
     source = NightSource(reader, labelled, modalities, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
     validation = validation_batches(reader, split.validation, modalities)
     work = staging_work(module, source, validation, recipe.staging)
-    fingerprint = fingerprint_of(
-        recipe.model_dump_json(exclude={"out", "store"}), *(row.checksum for row in store.rows)
-    )
     averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch)
 
     scores = {name.removeprefix("validation/"): value for name, value in staging_scores(averaged, validation).items()}
     data = training_data([store.row(night_id) for night_id in labelled])
     history["staging"] = data.as_dict()
     config = {
+        "fingerprint": fingerprint,
         "kind": "staging",
         "model": module.config.model_dump(mode="json"),
         "training_data": history,
@@ -60,6 +67,7 @@ def run_finetuning(recipe: FinetuneRecipe, watch: Callable[[Progress], None] | N
         recipe_text(recipe),
     )
     save_checkpoint(recipe.out, averaged.state_dict(), config, card)
+    discard_state(recipe.out)
     return scores
 
 

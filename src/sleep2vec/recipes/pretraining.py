@@ -9,12 +9,14 @@ from sleep2vec.data.splits import split_by_person
 from sleep2vec.data.window import WindowReader
 from sleep2vec.model.checkpoint import save_checkpoint
 from sleep2vec.recipes.card import card_text, training_data
+from sleep2vec.recipes.finished import finished_scores
 from sleep2vec.recipes.loading import recipe_text
 from sleep2vec.recipes.schema import PretrainRecipe
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.pretraining import Aligner, alignment_work
 from sleep2vec.training.logging import read_log
+from sleep2vec.training.resume import discard_state
 from sleep2vec.training.runner import Progress, fingerprint_of, train
 from sleep2vec.vocabulary.errors import StoreError
 
@@ -24,6 +26,12 @@ VALIDATION_SEED_OFFSET = 1_000_003
 def run_pretraining(recipe: PretrainRecipe, watch: Callable[[Progress], None] | None = None) -> dict[str, float]:
     """Pretrain, write the model into ``recipe.out`` and return the last validation numbers."""
     store = Store(recipe.store)
+    fingerprint = fingerprint_of(
+        recipe.model_dump_json(exclude={"out", "store"}), *(row.checksum for row in store.rows)
+    )
+    earlier = finished_scores(recipe.out, fingerprint)
+    if earlier is not None:
+        return earlier
     split = split_by_person(store.rows, recipe.split)
     if len(split.train) < 2:
         raise StoreError(f"{recipe.store} leaves {len(split.train)} nights for training; contrast needs at least 2.")
@@ -36,14 +44,12 @@ def run_pretraining(recipe: PretrainRecipe, watch: Callable[[Progress], None] | 
     work = alignment_work(
         module, source, _validation(reader, split.validation, recipe), recipe.alignment, recipe.run, rates={}
     )
-    fingerprint = fingerprint_of(
-        recipe.model_dump_json(exclude={"out", "store"}), *(row.checksum for row in store.rows)
-    )
     averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch)
 
     numbers = last_numbers(recipe)
     data = training_data([store.row(night_id) for night_id in split.train])
     config = {
+        "fingerprint": fingerprint,
         "kind": "pretrained",
         "model": recipe.model.model_dump(mode="json"),
         "training_data": {"pretraining": data.as_dict()},
@@ -58,6 +64,7 @@ def run_pretraining(recipe: PretrainRecipe, watch: Callable[[Progress], None] | 
         recipe_text(recipe),
     )
     save_checkpoint(recipe.out, averaged.state_dict(), config, card)
+    discard_state(recipe.out)
     return numbers
 
 

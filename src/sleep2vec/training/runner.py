@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from sleep2vec.training.averaging import Average
 from sleep2vec.training.logging import RunLog
 from sleep2vec.training.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
-from sleep2vec.training.resume import discard_state, load_state, save_state
+from sleep2vec.training.resume import load_state, save_state
 from sleep2vec.vocabulary.errors import ModelError
 
 Batch = TypeVar("Batch")
@@ -83,7 +83,8 @@ def train(
     Args:
         work: see `Work`.
         run, optimizer_config: how long, how fast.
-        folder: gets ``log.csv``, TensorBoard files and, until the end, the state to resume from.
+        folder: gets ``log.csv``, TensorBoard files and the state to resume from, which the caller discards once
+            it has saved what it wanted of the result.
         fingerprint: of everything that must be equal for a resume to make sense.
         watch: told after every step.
 
@@ -115,11 +116,10 @@ def train(
                 log.write(done, {"train/loss": loss, **numbers, "train/seconds_per_step": seconds})
             if done % run.validate_every == 0 or done == run.steps:
                 log.write(done, work.validate(average.module))
-            if done % run.save_every == 0 and done < run.steps:
+            if done % run.save_every == 0 or done == run.steps:
                 save_state(folder, done, module, average.module, optimizer, facts)
             if watch is not None:
                 watch(Progress(done, run.steps, loss, seconds))
-    discard_state(folder)
     return average.module
 
 

@@ -1,0 +1,23 @@
+"""Runs that have already ended."""
+
+from pathlib import Path
+
+from sleep2vec.model.checkpoint import CONFIG, WEIGHTS, load_config
+from sleep2vec.vocabulary.errors import ModelError
+
+
+def finished_scores(out: Path, fingerprint: str) -> dict[str, float] | None:
+    """Scores of the model in `out` when this very run has made it, None where there is no model yet.
+
+    Raises:
+        ModelError: another run has made it: its model is not overwritten.
+    """
+    if not ((out / WEIGHTS).exists() and (out / CONFIG).exists()):
+        return None
+    config = load_config(out)
+    if config.get("fingerprint") != fingerprint:
+        raise ModelError(
+            f"{out} holds a finished model made by another recipe or from another store; "
+            "name another folder with --set out=..., or delete it."
+        )
+    return dict(config["scores"])
