@@ -27,5 +27,5 @@ clean:
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	$(BIN)/python -c "import sys; sys.exit('sleep2vec needs Python 3.11 or later; call make with PYTHON=python3.11') if sys.version_info < (3, 11) else None"
 	$(BIN)/pip install -q --disable-pip-version-check "$$(grep '^torch==' requirements.lock)" uv
-	$(BIN)/uv pip install -q --python $(BIN)/python -r requirements.lock -e .
+	$(BIN)/uv pip install -q --system-certs --python $(BIN)/python -r requirements.lock -e .
 	touch $@

@@ -1,6 +1,7 @@
 """What is written is what is read, judged by a plain reading of the bytes as `store.schema` documents them."""
 
 import json
+import os
 import struct
 from datetime import datetime
 from pathlib import Path
@@ -11,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
-from made_nights import STORY, made_night
+from store_nights import STORY, made_night
 
 from sleep2vec.store.manifest import read_manifest, write_manifest
 from sleep2vec.store.reader import Store
@@ -149,7 +150,9 @@ def test_windows_are_cuts_of_the_night_and_nothing_beyond_it(tmp_path: Path):
     for first in range(8):
         for n_tokens in range(8 - first):
             place = slice(first, first + n_tokens)
-            np.testing.assert_array_equal(store.samples("n1", "eeg", first, n_tokens), store.samples("n1", "eeg")[place])
+            np.testing.assert_array_equal(
+                store.samples("n1", "eeg", first, n_tokens), store.samples("n1", "eeg")[place]
+            )
             np.testing.assert_array_equal(store.valid("n1", "ibi", first, n_tokens), store.valid("n1", "ibi")[place])
             np.testing.assert_array_equal(store.stages("n1", first, n_tokens), store.stages("n1")[place])
     for first, n_tokens in ((-1, 2), (0, 8), (7, 1), (3, -1)):
@@ -166,6 +169,23 @@ def test_the_same_night_gives_the_same_bytes(tmp_path: Path):
     ]  # fmt: skip
     for name in names:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_night_being_replaced_is_not_there_until_it_is_whole(tmp_path: Path, monkeypatch):
+    """New integers under an old description would be read with the wrong constants."""
+    store_of(tmp_path, made_night("n1", seed=5))
+    old, replace = (tmp_path / "nights" / "n1.s2v").read_bytes(), os.replace
+
+    def fails_at_the_description(source, target):
+        if str(target).endswith(".json"):
+            raise OSError("no space left on device")
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", fails_at_the_description)
+    with pytest.raises(OSError, match="no space left"):
+        write_night(tmp_path, made_night("n1", seed=6))
+    assert (tmp_path / "nights" / "n1.s2v").read_bytes() != old
+    assert [path.name for path in (tmp_path / "nights").iterdir()] == ["n1.s2v"]
 
 
 def test_the_manifest_says_version_1_and_what_the_night_said(tmp_path: Path):
@@ -209,9 +229,7 @@ def test_ids_that_cannot_name_a_file_are_refused(tmp_path: Path, night_id: str):
     create_store(tmp_path / "store")
     with pytest.raises(StoreError, match="cannot name a file: use letters, digits"):
         write_night(tmp_path / "store", made_night(night_id))
-    assert [path.name for path in tmp_path.rglob("*")] == ["store", "store.json", "nights"] or not list(
-        (tmp_path / "store" / "nights").iterdir()
-    )
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["nights", "store", "store.json"]
 
 
 def test_a_folder_of_something_else_is_no_store_and_is_left_alone(tmp_path: Path):
@@ -256,5 +274,5 @@ def test_a_manifest_of_another_version_is_not_read(tmp_path: Path):
     store_of(tmp_path, made_night())
     table = pq.read_table(tmp_path / "manifest.parquet")
     pq.write_table(table.replace_schema_metadata({"sleep2vec_store_version": "3"}), tmp_path / "manifest.parquet")
-    with pytest.raises(StoreError, match="manifest.parquet says version 3, this sleep2vec reads 1"):
+    with pytest.raises(StoreError, match=r"manifest.parquet says version 3, this sleep2vec reads 1"):
         read_manifest(tmp_path)

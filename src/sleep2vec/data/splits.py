@@ -33,11 +33,12 @@ def split_by_person(rows: Sequence[ManifestRow], config: SplitConfig) -> Split:
     """Divide nights so that all nights of a person fall on one side.
 
     People are ordered by a hash of (seed, person); the first share goes to test, the next to validation.
-    Shares are rounded to whole people, at least one where the share is above 0 and there are people enough.
+    Shares are of all people, rounded, at least one person where the share is above 0 and there are people enough;
+    at least one person is left to train.
     """
     people = sorted({row.person for row in rows}, key=lambda person: _rank(person, config.seed))
-    n_test = _n_people(config.test, len(people))
-    n_validation = _n_people(config.validation, len(people) - n_test)
+    n_test = _n_people(config.test, len(people), len(people))
+    n_validation = _n_people(config.validation, len(people), len(people) - n_test)
     side_of = {
         person: "test" if rank < n_test else "validation" if rank < n_test + n_validation else "train"
         for rank, person in enumerate(people)
@@ -48,8 +49,8 @@ def split_by_person(rows: Sequence[ManifestRow], config: SplitConfig) -> Split:
     return Split(**{side: tuple(ids) for side, ids in nights.items()})
 
 
-def _n_people(share: float, available: int) -> int:
-    return 0 if share == 0 or available < 2 else max(1, round(share * available))
+def _n_people(share: float, total: int, available: int) -> int:
+    return 0 if share == 0 or available < 2 else min(available - 1, max(1, round(share * total)))
 
 
 def _rank(person: str, seed: int) -> bytes:

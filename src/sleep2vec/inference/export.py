@@ -6,6 +6,7 @@ import json
 import os
 import shutil
 import tempfile
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -17,6 +18,7 @@ from sleep2vec.formats.edf_writer import write_annotations
 from sleep2vec.inference.result import NightResult, lights_of
 from sleep2vec.metrics.sleep_statistics import sleep_statistics
 from sleep2vec.report.night import NightPage, night_html
+from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 from sleep2vec.vocabulary.stages import FIVE, SCHEMES, StageSpan
 
@@ -26,17 +28,26 @@ DECIMALS = 4
 def save_all(result: NightResult, folder: Path) -> list[Path]:
     """Write ``result.json``, ``stages.csv``, ``stages.edf``, ``embeddings.parquet`` and ``night.html``.
 
-    They are made beside `folder` first and moved in together, so that a failure leaves nothing half-written.
+    They are made in a hidden folder inside first and moved together (beside it may be another disk), so that a failure
+    leaves nothing half-written, and no folder that was not there.
+
+    Raises:
+        UsageError: `folder` is a file or cannot be written.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    workshop = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; name a folder for the results.")
+    made_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=".sleep2vec-", dir=folder))
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written ({error.strerror}); name another folder.") from None
     try:
         (workshop / "result.json").write_text(json.dumps(as_json(result), indent=1, allow_nan=False), encoding="utf-8")
         (workshop / "stages.csv").write_text(as_csv(result), encoding="utf-8", newline="")
         edf_plus(result, workshop / "stages.edf")
         parquet(result, workshop / "embeddings.parquet")
         (workshop / "night.html").write_text(html(result), encoding="utf-8")
-        folder.mkdir(exist_ok=True)
         paths = []
         for made in sorted(workshop.iterdir()):
             os.replace(made, folder / made.name)
@@ -44,6 +55,9 @@ def save_all(result: NightResult, folder: Path) -> list[Path]:
         return paths
     finally:
         shutil.rmtree(workshop, ignore_errors=True)
+        with suppress(OSError):  # not empty: the results are in it
+            for path in made_folders:
+                path.rmdir()
 
 
 def as_json(result: NightResult) -> dict[str, Any]:

@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 
 from sleep2vec.data.window import view_of_night
 from sleep2vec.inference.result import NightResult, lights_of
-from sleep2vec.model.checkpoint import load_config, load_weights
-from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
+from sleep2vec.model.checkpoint import load_config, load_weights, model_config
+from sleep2vec.model.encoder import MAX_TOKENS
 from sleep2vec.tasks.staging import Stager
 from sleep2vec.vocabulary.errors import ModelError, NoUsableChannelError, UsageError
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS, parse_modalities
@@ -140,7 +140,7 @@ def load(folder: str | Path) -> Model:
             f"{folder} holds a model of kind {config.get('kind')!r}, which answers no question yet; "
             "fine-tune it first with `sleep2vec finetune`."
         )
-    stager = Stager(ModelConfig.model_validate(config["model"]))
+    stager = Stager(model_config(folder, config))
     try:
         stager.load_state_dict(load_weights(folder))
     except RuntimeError:

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from sleep2vec.model.encoder import ModelConfig
 from sleep2vec.vocabulary.errors import ModelError
 
 FORMAT = 1
@@ -53,6 +55,15 @@ def load_config(folder: Path) -> dict[str, Any]:
     if version != FORMAT:
         raise ModelError(f"{folder} has model format {version}, this sleep2vec reads format {FORMAT}.")
     return dict(config)
+
+
+def model_config(folder: Path, config: Mapping[str, Any]) -> ModelConfig:
+    """What the model in `folder` is made of, by its config. Raises `ModelError` when it does not say."""
+    try:
+        config["training_data"].values()
+        return ModelConfig.model_validate(config["model"])
+    except (KeyError, AttributeError, ValidationError):
+        raise ModelError(f"{folder / CONFIG} is damaged; copy the model again.") from None
 
 
 def load_weights(folder: Path) -> dict[str, Tensor]:

@@ -39,6 +39,14 @@ class ModelConfig(BaseModel):
     backbone: BackboneName = "transformer"
     modalities: Annotated[tuple[str, ...], AfterValidator(_known)] = tuple(MODALITIES)
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    jitter: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="training displaces each window's features by so many standard deviations (mlp: the log of its "
+            "gain), so that electrodes, amplifiers and anatomy cannot be recognised",
+        ),
+    ] = 0.0
     projection: Annotated[int, Field(ge=1, description="width of the alignment space")] = 128
 
 
@@ -67,6 +75,8 @@ class Encoder(nn.Module):
         self.tokenizers = nn.ModuleDict(
             {name: build(MODALITIES[name], size.width, config.dropout) for name in config.modalities}
         )
+        for tokenizer in self.tokenizers.values():
+            cast(Tokenizer, tokenizer).jitter = config.jitter
         self.cls_D = nn.Parameter(torch.randn(size.width) * 0.02)
         self.mask_D = nn.Parameter(torch.randn(size.width) * 0.02)
         self.backbone = BACKBONES[config.backbone](size, config.dropout)

@@ -43,6 +43,9 @@ class ResidualMLP(nn.Module):
 class Tokenizer(nn.Module):
     """What every tokenizer can do; this one has no front end."""
 
+    jitter: float = 0.0
+    """In training, how far the sensor's character is displaced at random, window by window: see `ModelConfig`."""
+
     def front_end(self, samples: Tensor) -> Tensor:
         """What is computed before anything learned: (..., S) scaled samples -> (..., F)."""
         return samples
@@ -63,6 +66,8 @@ class MLPTokenizer(Tokenizer):
         self.mlp = ResidualMLP(modality.samples_per_token, width, dropout)
 
     def forward(self, samples_BLS: Tensor) -> Tensor:
+        if self.training and self.jitter > 0:
+            samples_BLS = samples_BLS * (self.jitter * torch.randn_like(samples_BLS[:, :1, :1])).exp()
         return self.mlp(samples_BLS)
 
 
@@ -113,7 +118,10 @@ class SpectralTokenizer(Tokenizer):
         self.spread_F.copy_(features_NF.std(dim=0).clamp(min=1e-3))
 
     def forward(self, features_BLF: Tensor) -> Tensor:
-        return self.mlp((features_BLF - self.centre_F) / self.spread_F)
+        features_BLF = (features_BLF - self.centre_F) / self.spread_F
+        if self.training and self.jitter > 0:
+            features_BLF = features_BLF + self.jitter * torch.randn_like(features_BLF[:, :1])
+        return self.mlp(features_BLF)
 
 
 class _BandPowers(nn.Module):

@@ -9,8 +9,8 @@ import torch
 from sleep2vec.data.nights import NightBatch, NightSource
 from sleep2vec.data.splits import Split, split_by_person
 from sleep2vec.data.window import Window, WindowReader
-from sleep2vec.model.checkpoint import load_config, load_weights, save_checkpoint
-from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
+from sleep2vec.model.checkpoint import load_config, load_weights, model_config, save_checkpoint
+from sleep2vec.model.encoder import MAX_TOKENS
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
 from sleep2vec.recipes.finished import finished_scores
 from sleep2vec.recipes.loading import recipe_text
@@ -94,7 +94,9 @@ def _start(recipe: FinetuneRecipe) -> tuple[Stager, dict[str, Any]]:
         assert recipe.model is not None  # the recipe checks that
         return Stager(recipe.model), {}
     config = load_config(recipe.pretrained)
-    stager = Stager(ModelConfig.model_validate(config["model"]))
+    if "pretraining" not in config.get("training_data", {}):
+        raise ModelError(f"{recipe.pretrained} was never pretrained; name a folder that `sleep2vec pretrain` wrote.")
+    stager = Stager(model_config(recipe.pretrained, config))
     weights = load_weights(recipe.pretrained)
     encoder = {name.removeprefix(ENCODER_PREFIX): w for name, w in weights.items() if name.startswith(ENCODER_PREFIX)}
     try:

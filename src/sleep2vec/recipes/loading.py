@@ -14,6 +14,10 @@ from sleep2vec.vocabulary.errors import RecipeError
 
 Recipe = TypeVar("Recipe", bound=BaseModel)
 
+# PyYAML lets through what int() and date() say of `2024-13-45`, and Python of a thousand open brackets.
+_NOT_YAML = (yaml.YAMLError, ValueError, TypeError, AttributeError, LookupError, ArithmeticError, RecursionError)
+_WORDS = {type(None): "nothing", list: "a list", str: "only words"}
+
 
 def shipped_recipes() -> tuple[str, ...]:
     """Names of the recipes that come with the package."""
@@ -70,12 +74,12 @@ def _text_of(name: str | Path) -> str:
 def _parsed(text: str, name: str) -> dict[str, Any]:
     try:
         content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except _NOT_YAML as error:
         where = getattr(error, "problem_mark", None)
         line = f" at line {where.line + 1}" if where else ""
         raise RecipeError(f"{name} is not YAML{line}: {getattr(error, 'problem', error)}.") from None
     if not isinstance(content, dict):
-        raise RecipeError(f"{name} holds {type(content).__name__}, expected `key: value` lines.")
+        raise RecipeError(f"{name} holds {_WORDS.get(type(content), 'a value')}, expected `key: value` lines.")
     return content
 
 
@@ -86,12 +90,14 @@ def _apply(content: dict[str, Any], override: str) -> None:
     *parents, last = key.split(".")
     place = content
     for parent in parents:
-        place = place.setdefault(parent, {})
+        if place.get(parent) is None:  # also a section that the file leaves empty
+            place[parent] = {}
+        place = place[parent]
         if not isinstance(place, dict):
             raise RecipeError(f"--set {override!r}: {parent} is a value, it has no parts.")
     try:
         place[last] = yaml.safe_load(text)
-    except yaml.YAMLError:
+    except _NOT_YAML:
         raise RecipeError(f"--set {override!r}: {text!r} is not a YAML value.") from None
 
 

@@ -35,12 +35,12 @@ def create_store(store: Path) -> None:
         check_version(store)
     elif store.is_file():
         raise StoreError(f"{store} is a file; name an empty or a new folder.")
-    elif store.exists() and any(store.iterdir()):
+    elif store.exists() and any(not path.name.startswith(".store.json.") for path in store.iterdir()):
         raise StoreError(f"{store} exists, is not empty and is not a store; name an empty or a new folder.")
-    else:
-        (store / "nights").mkdir(parents=True, exist_ok=True)
+    else:  # the marker first: a kill before it leaves nothing that could be taken for somebody else's folder
         description = {"sleep2vec_store_version": VERSION, "modalities": {n: asdict(m) for n, m in MODALITIES.items()}}
         write_atomically(marker, json.dumps(description, indent=1).encode())
+    (store / "nights").mkdir(exist_ok=True)
 
 
 def check_version(store: Path) -> None:

@@ -16,10 +16,13 @@ class RunLog:
     def __init__(self, folder: Path, first_step: int) -> None:
         self._path = folder / "log.csv"
         kept = [row for row in read_log(folder) if row[0] <= first_step] if first_step else []
-        self._file = self._path.open("w", newline="")
+        # Replaced whole, then added to: a run that is killed again before its first row keeps its history.
+        shortened = self._path.with_name(".log.csv.part")
+        with shortened.open("w", newline="") as file:
+            csv.writer(file).writerows([("step", "name", "value"), *kept])
+        shortened.replace(self._path)
+        self._file = self._path.open("a", newline="")
         self._table = csv.writer(self._file)
-        self._table.writerow(["step", "name", "value"])
-        self._table.writerows(kept)
         self._board = _tensorboard(folder, first_step)
 
     def write(self, step: int, numbers: dict[str, float]) -> None:
@@ -46,10 +49,10 @@ def read_log(folder: Path) -> list[tuple[int, str, float]]:
     path = folder / "log.csv"
     if not path.exists():
         return []
-    with path.open(newline="") as file:
-        rows = list(csv.reader(file))[1:]
-    # A killed process may have left half a line at the end.
-    return [(int(row[0]), row[1], float(row[2])) for row in rows if len(row) == 3 and row[2]]
+    text = path.read_text()
+    # A killed process may have left half a line at the end, half a number even.
+    rows = csv.reader(text[: text.rfind("\n") + 1].splitlines()[1:])
+    return [(int(step), name, float(value)) for step, name, value in rows]
 
 
 def _tensorboard(folder: Path, first_step: int) -> Any:

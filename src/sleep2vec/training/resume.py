@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -46,7 +47,7 @@ def load_state(
     """Restore the newest complete state into the three objects; None where there is none.
 
     Raises:
-        ModelError: the state does not fit the model, because the recipe was changed in between.
+        ModelError: the state is damaged, or does not fit the model because the recipe was changed in between.
     """
     complete = sorted(marker.parent for marker in folder.glob("state-*/complete"))
     if not complete:
@@ -56,12 +57,14 @@ def load_state(
         module.load_state_dict(load_file(state / "model.safetensors"))
         average.load_state_dict(load_file(state / "average.safetensors"))
         _restore(optimizer, load_file(state / "optimizer.safetensors"))
+        return dict(json.loads((state / "progress.json").read_text()))
+    except (SafetensorError, OSError, json.JSONDecodeError) as error:
+        raise ModelError(f"{state} is damaged ({error}); delete it, and the run starts afresh.") from None
     except (RuntimeError, KeyError):
         raise ModelError(
             f"{state} belongs to another model than the recipe describes; "
             "use the recipe it was started with, or another output folder."
         ) from None
-    return dict(json.loads((state / "progress.json").read_text()))
 
 
 def discard_state(folder: Path) -> None:

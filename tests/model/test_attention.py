@@ -1,0 +1,63 @@
+"""Rotary attention against complex numbers, a plain softmax, and what the paper of RoFormer promises."""
+
+import numpy as np
+import pytest
+import torch
+from plain_attention import plain_attention, plain_rotated
+
+from sleep2vec.model.attention import RotaryAttention, rotated
+
+
+def random(*shape, seed=0):
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
+
+
+def test_rotation_is_multiplication_by_a_complex_number():
+    x = random(2, 3, 40, 16)
+    plain = np.stack([[plain_rotated(head) for head in row] for row in x.numpy()])
+    np.testing.assert_allclose(rotated(x).numpy(), plain, rtol=0, atol=1e-12)
+
+
+def test_dot_products_depend_on_the_distance_alone():
+    """The same query and key at every position: the Gram matrix is constant along its diagonals."""
+    query, key = random(1, 1, 1, 16, seed=1).expand(1, 1, 50, 16), random(1, 1, 1, 16, seed=2).expand(1, 1, 50, 16)
+    gram = (rotated(query) @ rotated(key).mT)[0, 0]
+    for distance in range(-49, 50):
+        diagonal = gram.diagonal(distance)
+        torch.testing.assert_close(diagonal, diagonal[:1].expand_as(diagonal), rtol=0, atol=1e-12)
+    assert gram[0].std() > 0.1  # and it does depend on that
+
+
+def test_rotation_keeps_lengths_and_the_first_token():
+    x = random(2, 2, 1536, 32, seed=3)
+    torch.testing.assert_close(rotated(x).norm(dim=-1), x.norm(dim=-1), rtol=1e-12, atol=0)
+    assert torch.equal(rotated(x)[:, :, 0], x[:, :, 0])
+
+
+def test_far_positions_keep_their_angle_in_half_precision():
+    """At token 1,536 an angle computed in bfloat16 would be off by several turns of the fastest feature."""
+    x = torch.ones(1, 1, 1536, 8, dtype=torch.bfloat16)
+    exact = rotated(x.double())
+    assert (rotated(x).double() - exact).abs().max() < 0.03
+
+
+@pytest.mark.parametrize("heads", [1, 4])
+def test_attention_is_a_softmax_over_the_readable_tokens(heads):
+    torch.manual_seed(0)
+    attention = RotaryAttention(16, heads, 0.0).double().eval()
+    x, readable = random(3, 9, 16, seed=4), torch.rand(3, 9, generator=torch.Generator().manual_seed(1)) < 0.6
+    readable[:, 0] = True
+    projected = (x @ attention.query_key_value.weight.T + attention.query_key_value.bias).detach().numpy()
+    expected = np.zeros((3, 9, 16))
+    width = 16 // heads
+    for b in range(3):
+        for head in range(heads):
+            parts = [projected[b, :, 16 * part + width * head : 16 * part + width * (head + 1)] for part in range(3)]
+            expected[b, :, width * head : width * (head + 1)] = plain_attention(*parts, readable[b].numpy())
+    expected = expected @ attention.output.weight.detach().numpy().T + attention.output.bias.detach().numpy()
+    np.testing.assert_allclose(attention(x, readable).detach().numpy(), expected, rtol=0, atol=1e-12)
+
+
+def test_a_width_that_does_not_divide_is_refused():
+    with pytest.raises(ValueError, match="width 24 must be divisible by twice the 8 heads"):
+        RotaryAttention(24, 8, 0.0)

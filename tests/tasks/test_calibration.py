@@ -1,0 +1,55 @@
+"""Before learning, every feature is centred and scaled on the training nights."""
+
+import numpy as np
+import pytest
+import torch
+from made_nights import made_night, store_of
+
+from sleep2vec.data.window import Window, WindowReader
+from sleep2vec.model.encoder import Encoder, ModelConfig
+from sleep2vec.tasks.calibration import calibrate
+
+NAMES = ("ibi", "spo2", "resp")
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    nights = [made_night(f"n{i}", i, 30, ("spo2", "resp"), valid_share=0.7) for i in range(5)]
+    nights.append(made_night("other", 9, 30, ("spo2", "resp"), samples={"resp": np.full((30, 120), 9.0)}))
+    return store_of(tmp_path_factory.mktemp("calibration") / "store", nights)
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_valid_tokens_of_the_training_nights_have_mean_0_and_spread_1(store, kept):
+    """Nights of 30 tokens are taken whole, so the judge can gather the same tokens from the store by itself."""
+    torch.manual_seed(0)
+    encoder = Encoder(ModelConfig(modalities=NAMES))
+    ids = [f"n{i}" for i in range(5)]
+    calibrate(encoder, WindowReader(store, encoder.front_end if kept else None), ids, seed=3)
+    for name in ("spo2", "resp"):
+        view = WindowReader(store).view([Window(night_id, 0, 30) for night_id in ids], name, 30)
+        tokenizer = encoder.tokenizer(name)
+        features = tokenizer.front_end(view.values_BLS[view.valid_BL])
+        scaled = ((features - tokenizer.centre_F) / tokenizer.spread_F).double()
+        assert len(scaled) < 150  # the invalid ones are not among them
+        torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(scaled.shape[1]).double(), atol=2e-5, rtol=0)
+        torch.testing.assert_close(scaled.std(dim=0), torch.ones(scaled.shape[1]).double(), atol=2e-4, rtol=0)
+
+
+def test_a_modality_that_no_night_holds_is_left_alone(store):
+    encoder = Encoder(ModelConfig(modalities=NAMES))
+    calibrate(encoder, WindowReader(store), ["n0", "n1"], seed=0)
+    assert not encoder.tokenizer("ibi").centre_F.any()
+    assert torch.equal(encoder.tokenizer("ibi").spread_F, torch.ones_like(encoder.tokenizer("ibi").spread_F))
+
+
+def test_calibration_repeats_and_reads_the_training_nights_only(store):
+    """A night of a constant would drag the centre along if it were read."""
+    constants = []
+    for ids in (["n0", "n1", "n2"], ["n0", "n1", "n2"], ["n0", "n1", "n2", "other"]):
+        torch.manual_seed(0)
+        encoder = Encoder(ModelConfig(modalities=NAMES))
+        calibrate(encoder, WindowReader(store), ids, seed=1)
+        constants.append(encoder.tokenizer("resp").centre_F.clone())
+    assert torch.equal(constants[0], constants[1])
+    assert (constants[0] - constants[2]).abs().max() > 0.5
