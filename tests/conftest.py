@@ -5,6 +5,11 @@ from pathlib import Path
 
 import pytest
 
+if "PYTEST_XDIST_WORKER" in os.environ:
+    # Workers fill the cores already; two torch threads each, here and in the commands they start, wait for one
+    # another several times longer than they compute. Set before anything imports torch.
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(scope="session")
 def shared() -> Path:

@@ -213,14 +213,12 @@ def test_stopping_it_is_no_crash(sleep2vec, recordings: Path, monkeypatch):
 
 def test_the_installed_program_in_a_process_of_its_own(recordings: Path):
     """The real thing once: exit code, one sentence on stderr, and a reader of its output that goes away."""
-    command = [sys.executable, "-W", "error", "-m", "sleep2vec.cli", "inspect"]
-    done = subprocess.run([*command, recordings / "text.edf"], capture_output=True, text=True, timeout=60)
+    program = [sys.executable, "-W", "error", "-m", "sleep2vec.cli"]
+    done = subprocess.run([*program, "inspect", recordings / "text.edf"], capture_output=True, text=True, timeout=60)
     assert (done.returncode, done.stdout) == (1, "")
     assert done.stderr.startswith("sleep2vec: ")
     assert len(done.stderr.splitlines()) == 1
-    gone = subprocess.Popen(
-        [*command, recordings / "good.edf"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
+    gone = subprocess.Popen([*program, "inspect", "--help"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     gone.stdout.close()
     assert "Traceback" not in gone.stderr.read()
     gone.stderr.close()

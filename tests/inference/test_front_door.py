@@ -35,18 +35,15 @@ def test_the_version_is_that_of_the_package():
     assert s2v.__version__ == version("sleep2vec") == "0.1.0"
 
 
-def test_importing_costs_nothing_and_reading_costs_no_torch(shared: Path):
-    file = shared / "real_data" / "nox_a1_psg_120s" / "subject1.edf"
-    program = f"""
+def test_importing_costs_nothing():
+    """That reading costs no torch either is shown in tests/architecture."""
+    program = """
 import sys, time
 started = time.perf_counter()
-import sleep2vec as s2v
+import sleep2vec
 seconds = time.perf_counter() - started
-assert "numpy" not in sys.modules and seconds < 0.5, seconds
-night = s2v.harmonize(s2v.read({str(file)!r}))
-assert len(night.samples) == 9, night.absent
-heavy = {{"torch", "lightning", "matplotlib", "mne", "pandas", "sklearn"}} & set(sys.modules)
-assert not heavy, heavy
+assert not {"numpy", "torch", "pyarrow", "pydantic"} & set(sys.modules)
+assert seconds < 0.5, seconds
 """
     done = subprocess.run([sys.executable, "-W", "error", "-c", program], capture_output=True, text=True, timeout=60)
     assert done.returncode == 0, done.stderr

@@ -384,3 +384,25 @@ def test_half_precision_tokens_are_contrasted_in_float32_also_under_autocast(dty
         under_autocast = dash_infonce(first, second, temperature=0.05, temporal=ALL_DRAWN)
     expected = dash_infonce(first.double(), second.double(), temperature=0.05, temporal=ALL_DRAWN).item()
     assert under_autocast.item() == pytest.approx(expected, rel=1e-6)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a GPU")
+def test_on_a_gpu_the_generator_stays_on_the_cpu_and_the_loss_is_the_same():
+    """The training loop seeds one generator on the CPU, whatever the device; few moments drawn, so it is used."""
+    first, second = tokens(15, n_tokens=40)
+    few = TemporalNegatives(n_drawn=5, exclusion_tokens=3)
+    values = []
+    for device in ("cpu", "cuda"):
+        known = tuple(v.to(device) for v in people())
+        values.append(
+            dash_infonce(
+                first.to(device),
+                second.to(device),
+                weights=negative_weights(*known),
+                same_night=same_person(known[3]),
+                temporal=few,
+                generator=torch.Generator().manual_seed(0),
+                **SETTINGS,
+            ).item()
+        )
+    assert values[1] == pytest.approx(values[0], rel=1e-10)

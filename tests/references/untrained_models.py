@@ -11,6 +11,8 @@ from sleep2vec.model.encoder import ModelConfig
 from sleep2vec.tasks.staging import Stager
 from sleep2vec.vocabulary.modalities import MODALITIES
 
+torch.set_num_threads(1)  # on a busy machine two threads that wait for each other are ten times slower (measured)
+
 SEEN = {"n_nights": 3, "n_people": 2, "hours": 20.0, "cohorts": {"simulated": 3}, "simulated_only": True}
 
 

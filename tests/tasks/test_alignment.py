@@ -84,6 +84,22 @@ def test_the_loss_is_the_methods_with_the_nights_own_metadata(store, same_night)
 
 
 @torch.no_grad()
+def test_only_tokens_that_are_valid_in_both_views_are_contrasted(store):
+    made, batch = aligner(), source(store).batch(5)
+    valid = torch.rand(2, *batch.first.valid_BL.shape, generator=torch.Generator().manual_seed(0)) < 0.7
+    views = [View(view.values_BLS, one) for view, one in zip((batch.first, batch.second), valid, strict=True)]
+    batch = type(batch)(batch.pair, *views, batch.metadata)
+    loss, _ = alignment_loss(made, batch, AlignmentConfig(objective="infonce", **PLAIN), torch.Generator())
+    (first, _), (second, _) = made(batch)
+    ones, none = np.ones((len(first), len(first))), np.zeros((len(first), len(first)))
+    both = (valid[0] & valid[1]).numpy()
+    plain = plain_loss(
+        first.double().numpy(), second.double().numpy(), ones, none, temperature=0.2, margin=0.0, valid=both
+    )
+    assert loss.item() == pytest.approx(plain, rel=1e-5)
+
+
+@torch.no_grad()
 def test_the_contrast_of_windows_adds_with_its_weight(store):
     made, batch = aligner(), source(store).batch(1)
     infonce = {"objective": "infonce", **PLAIN}
