@@ -6,6 +6,8 @@ from typing import Annotated, Any
 
 import typer
 
+from sleep2vec.vocabulary.errors import UsageError
+
 NAME = "inspect"
 
 
@@ -17,6 +19,13 @@ def command(
     """Say what became of each channel of a recording, or what a store or a model holds."""
     if (target / "store.json").exists():
         words, facts = _store(target, check)
+    elif check:
+        raise UsageError(f"--verify is for a store, and {target} is none (it has no store.json).")
+    elif target.is_dir() and not any((target / name).exists() for name in ("config.json", "model.safetensors")):
+        raise UsageError(
+            f"{target} is neither a store (store.json) nor a model (config.json); "
+            "name one recording in it, or make a store of it with `sleep2vec ingest`."
+        )
     elif target.is_dir():
         words, facts = _model(target)
     else:
@@ -51,7 +60,7 @@ def _model(folder: Path) -> tuple[str, dict[str, Any]]:
 
     config = load_config(folder)
     n_parameters = sum(tensor.numel() for tensor in load_weights(folder).values())
-    card = (folder / CARD).read_text() if (folder / CARD).exists() else f"{folder}: no card.md"
+    card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else f"{folder}: no card.md"
     return f"{card}\n{n_parameters / 1e6:.2f} M parameters", {**config, "n_parameters": n_parameters}
 
 

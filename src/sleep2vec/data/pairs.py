@@ -103,17 +103,18 @@ class PairSource:
         return PairBatch(pair, first, second, metadata_of([self._store.row(window.night_id) for window in windows]))
 
     def _windows(self, draw: np.random.Generator, nights: Sequence[str]) -> list[Window]:
-        """Windows of different nights, and the share that joins a night of the batch without overlapping it."""
-        n_fresh = min(self._config.batch_windows, len(nights))
+        """Windows of different people, and the share that joins a night of the batch without overlapping it."""
         n_joining = min(
             round(self._config.same_night_share * self._config.batch_windows), self._config.batch_windows - 1
         )
-        n_fresh = min(n_fresh, self._config.batch_windows - n_joining)
-        windows = [self._window(draw, night, []) for night in draw.permutation(np.array(nights))[:n_fresh]]
-        fresh = [window for window in windows if window is not None]
+        one_night_of: dict[str, str] = {}
+        for night in draw.permutation(np.array(nights)):
+            one_night_of.setdefault(self._store.row(night).person, str(night))
+        chosen = list(one_night_of.values())[: self._config.batch_windows - n_joining]
+        fresh = [window for window in (self._window(draw, night, []) for night in chosen) if window is not None]
         taken = {window.night_id: [window] for window in fresh}
         result = list(fresh)
-        # Small stores hold fewer nights than a batch has windows: the rest joins nights that are there, where room is.
+        # Small stores hold fewer people than a batch has windows: the rest joins nights that are there, where room is.
         for _ in range(4 * self._config.batch_windows):
             if len(result) >= self._config.batch_windows:
                 break

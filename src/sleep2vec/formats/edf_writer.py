@@ -65,6 +65,7 @@ def write_annotations(
     duration_s: float | None = None,
     subject: Subject | None = None,
     birthdate: date | None = None,
+    scored_by: str = "",
 ) -> None:
     """Write a scoring alone, as an EDF+C file that has only annotations (``*-Hypnogram.edf`` of Sleep-EDF).
 
@@ -75,6 +76,7 @@ def write_annotations(
         duration_s: of that recording; written as the EDF+ text "Recording ends".
         subject: code and sex are written.
         birthdate: of the subject, where known.
+        scored_by: who or what scored, for the header's field of the investigator.
 
     Raises:
         UsageError: the start is out of EDF's years, or the folder cannot be written.
@@ -83,7 +85,15 @@ def write_annotations(
     if duration_s is not None:
         annotations.append(edfio.EdfAnnotation(duration_s, None, "Recording ends"))
     _write(
-        path, [], annotations or [edfio.EdfAnnotation(0, None, "")], start, subject or Subject(), birthdate, None, []
+        path,
+        [],
+        annotations or [edfio.EdfAnnotation(0, None, "")],
+        start,
+        subject or Subject(),
+        birthdate,
+        None,
+        [],
+        scored_by,
     )
 
 
@@ -96,6 +106,7 @@ def _write(
     birthdate: date | None,
     record_s: float | None,
     ranges: list[tuple[str, str]],
+    scored_by: str = "",
 ) -> None:
     if start is not None and not 1985 <= start.year <= 2084:
         raise UsageError(f"{path}: EDF holds start dates from 1985 to 2084, not {start:%Y-%m-%d}; shift the date.")
@@ -104,7 +115,10 @@ def _write(
     edf = edfio.Edf(
         signals,
         patient=edfio.Patient(code=code, sex=sex, birthdate=birthdate),  # type: ignore[arg-type]
-        recording=edfio.Recording(startdate=start and start.date()),
+        recording=edfio.Recording(
+            startdate=start and start.date(),
+            investigator_technician_code="_".join(_ascii(scored_by, 50).split()) or "X",
+        ),
         starttime=start.time() if start else time(0, 0, 0),
         data_record_duration=record_s,
         annotations=annotations,

@@ -113,6 +113,15 @@ class Sensors:
             return "; ".join(f"{channel.label} is {channel.refused}" for channel in refused[:3])
         return f"the file has no channel known to be {MODALITIES[modality].title}"
 
+    def _no_source_for(self, modality: str, sources: tuple[str, ...], looked_for: str) -> str:
+        """Why a derived modality has nothing to be derived from: what became of the sensors that could serve."""
+        there = [name for name in sources if self.candidates(name)]
+        if there:
+            return "; ".join(f"{MODALITIES[name].title}: {self.outcome(name)}" for name in there)
+        if any(c.reading.kind in KINDS_OF[modality] and c.refused for c in self.channels):
+            return self._nothing_for(modality)
+        return f"the file has no channel known to be {looked_for}"
+
     def _ecg(self) -> Outcome | str:
         prepared: dict[tuple[int, ...], Prepared] = {}
 
@@ -141,7 +150,7 @@ class Sensors:
                 break
         best = max(made, key=lambda outcome: outcome.valid_share, default=None)
         if best is None:
-            return self._nothing_for("ibi")
+            return self._no_source_for("ibi", ("ecg",), "ECG, PPG or pulse")
         return best if best.valid_share > 0 else f"no token is good ({_verdict_of(best)})"
 
     def _ibi_of_ecg(self) -> list[Outcome]:
@@ -201,7 +210,7 @@ class Sensors:
             made.append(self._resp_of_beats(*self._beats))
         best = max(made, key=lambda outcome: outcome.valid_share, default=None)
         if best is None:
-            return self._nothing_for("resp")
+            return self._no_source_for("resp", ("belt", "airflow", "ecg"), "effort belt, airflow or ECG")
         return best if best.valid_share > 0 else f"no token is good ({_verdict_of(best)})"
 
     def _resp_of(self, sensor: Outcome, modality: str) -> Outcome:
@@ -230,7 +239,7 @@ class Sensors:
             derived_N = np.where(known_N, band_N, np.nan).astype(np.float32)
         story = Provenance(
             ecg.provenance.channels,
-            "no belt and no airflow: breathing derived from the ECG",
+            "no effort belt or airflow that is good for half of the night: breathing derived from the ECG",
             "ecg",
             (what, describe(BANDS["resp"], rate_hz)),
             0.0,

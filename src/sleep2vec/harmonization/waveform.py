@@ -152,13 +152,14 @@ def _outcome(
     """Scale what has no unit, note the robust constants, and put 0 where nothing may be read."""
     centre, spread = robust_scale(samples_N, valid_L)
     steps = story.steps
+    device_centre = device_spread = None
     stored_N = np.asarray(samples_N, dtype=np.float32)
     if MODALITIES[modality].unit == "robust units":
         stored_N = (stored_N - np.float32(centre)) / np.float32(spread)
         steps = (*steps, f"centred on {centre:.3g} and divided by the night's robust spread {spread:.3g}")
-        centre, spread = 0.0, 1.0
+        device_centre, device_spread, centre, spread = centre, spread, 0.0, 1.0
     stored_LS = np.where(valid_L[:, None], stored_N.reshape(len(valid_L), -1), np.float32(0.0))
-    told = Provenance(story.channels, story.reason, story.source, steps, centre, spread)
+    told = Provenance(story.channels, story.reason, story.source, steps, centre, spread, device_centre, device_spread)
     return Outcome(stored_LS.reshape(-1), valid_L, told, channels, doubts)
 
 

@@ -100,6 +100,7 @@ def as_csv(result: NightResult) -> str:
         + [f"p_{name}" for name in FIVE]
         + [f"weight_{name}" for name in result.modalities]
         + [f"valid_{name}" for name in result.modalities]
+        + ["model", "simulated_weights"]
     )
     words = [result.words_of(scheme) for scheme in SCHEMES]
     for token in range(night.n_tokens):
@@ -111,6 +112,7 @@ def as_csv(result: NightResult) -> str:
             + ["" if np.isnan(p) else f"{p:.{DECIMALS}f}" for p in result.probabilities[token]]
             + [f"{weight:.{DECIMALS}f}" for weight in result.sensor_weights[token]]
             + [int(valid) for valid in result.valid[token]]
+            + [result.model_name, int(result.simulated_weights)]
         )
     return text.getvalue()
 
@@ -122,7 +124,9 @@ def edf_plus(result: NightResult, path: Path) -> None:
         StageSpan(night.grid_start_s + token * TOKEN_SECONDS, TOKEN_SECONDS, None if np.isnan(stage) else int(stage))
         for token, stage in enumerate(result.stages)
     ]
-    write_annotations(path, stages=spans, events=(), start=night.start)
+    mark = "_simulated_weights" if result.simulated_weights else ""
+    scored_by = f"sleep2vec_{result.versions.get('sleep2vec', '')}{mark}"
+    write_annotations(path, stages=spans, events=(), start=night.start, scored_by=scored_by)
 
 
 def parquet(result: NightResult, path: Path) -> None:
@@ -134,8 +138,14 @@ def parquet(result: NightResult, path: Path) -> None:
     vectors = pa.FixedSizeListArray.from_arrays(pa.array(result.embeddings.reshape(-1)), width)
     onsets_s = result.night.grid_start_s + np.arange(result.night.n_tokens) * float(TOKEN_SECONDS)
     table = pa.table({"onset_s": onsets_s, "embedding": vectors})
-    night_embedding = json.dumps([float(value) for value in result.night_embedding])
-    pq.write_table(table.replace_schema_metadata({"night_embedding": night_embedding}), path)
+    facts = {
+        "night": result.night.night_id,
+        "model": result.model_name,
+        "trained_on_simulated_nights_only": json.dumps(result.simulated_weights),
+        "versions": json.dumps(dict(result.versions)),
+        "night_embedding": json.dumps([float(value) for value in result.night_embedding]),
+    }
+    pq.write_table(table.replace_schema_metadata(facts), path)
 
 
 def html(result: NightResult) -> str:

@@ -12,14 +12,14 @@ from sleep2vec.data.window import Window, WindowReader
 from sleep2vec.model.checkpoint import load_config, load_weights, model_config, save_checkpoint
 from sleep2vec.model.encoder import MAX_TOKENS
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
-from sleep2vec.recipes.finished import finished_scores
+from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
 from sleep2vec.recipes.schema import FinetuneRecipe
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.staging import Stager, staging_scores, staging_work
 from sleep2vec.training.resume import discard_state
-from sleep2vec.training.runner import Progress, fingerprint_of, train
+from sleep2vec.training.runner import Progress, fingerprint_of, pick_device, train
 from sleep2vec.vocabulary.errors import ModelError, StoreError
 
 ENCODER_PREFIX = "encoder."
@@ -27,6 +27,8 @@ ENCODER_PREFIX = "encoder."
 
 def run_finetuning(recipe: FinetuneRecipe, watch: Callable[[Progress], None] | None = None) -> dict[str, float]:
     """Fine-tune staging, write the model into ``recipe.out`` and return its scores on the validation people."""
+    check_place(recipe.out)
+    pick_device(recipe.run.device)
     store = Store(recipe.store)
     origin = None if recipe.pretrained is None else load_config(recipe.pretrained).get("fingerprint")
     fingerprint = fingerprint_of(

@@ -1,9 +1,19 @@
 """Runs that have already ended."""
 
+import os
 from pathlib import Path
 
 from sleep2vec.model.checkpoint import CONFIG, WEIGHTS, load_config
-from sleep2vec.vocabulary.errors import ModelError
+from sleep2vec.vocabulary.errors import ModelError, UsageError
+
+
+def check_place(out: Path) -> None:
+    """Raise `UsageError` when a run could not write into `out`, before it has spent an hour; nothing is left behind."""
+    above = out
+    while not above.exists() and above != above.parent:
+        above = above.parent
+    if not above.is_dir() or not os.access(above, os.W_OK):
+        raise UsageError(f"a run cannot be written to {out}: {above} is no folder one may write to; name another.")
 
 
 def finished_scores(out: Path, fingerprint: str) -> dict[str, float] | None:

@@ -9,7 +9,7 @@ from sleep2vec.data.splits import split_by_person
 from sleep2vec.data.window import WindowReader
 from sleep2vec.model.checkpoint import save_checkpoint
 from sleep2vec.recipes.card import card_text, training_data
-from sleep2vec.recipes.finished import finished_scores
+from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
 from sleep2vec.recipes.schema import PretrainRecipe
 from sleep2vec.store.reader import Store
@@ -17,7 +17,7 @@ from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.pretraining import Aligner, alignment_work
 from sleep2vec.training.logging import read_log
 from sleep2vec.training.resume import discard_state
-from sleep2vec.training.runner import Progress, fingerprint_of, train
+from sleep2vec.training.runner import Progress, fingerprint_of, pick_device, train
 from sleep2vec.vocabulary.errors import StoreError
 
 VALIDATION_SEED_OFFSET = 1_000_003
@@ -25,6 +25,8 @@ VALIDATION_SEED_OFFSET = 1_000_003
 
 def run_pretraining(recipe: PretrainRecipe, watch: Callable[[Progress], None] | None = None) -> dict[str, float]:
     """Pretrain, write the model into ``recipe.out`` and return the last validation numbers."""
+    check_place(recipe.out)
+    pick_device(recipe.run.device)
     store = Store(recipe.store)
     fingerprint = fingerprint_of(
         recipe.model_dump_json(exclude={"out", "store"}), *(row.checksum for row in store.rows)
@@ -39,8 +41,8 @@ def run_pretraining(recipe: PretrainRecipe, watch: Callable[[Progress], None] | 
     torch.manual_seed(recipe.run.seed)
     module = Aligner(recipe.model)
     reader = WindowReader(store, module.encoder.front_end if recipe.batches.keep_features else None)
-    calibrate(module.encoder, reader, split.train, recipe.run.seed)
     source = PairSource(reader, split.train, modalities, recipe.batches, recipe.run.seed)
+    calibrate(module.encoder, reader, split.train, recipe.run.seed)
     work = alignment_work(
         module, source, _validation(reader, split.validation, recipe), recipe.alignment, recipe.run, rates={}
     )

@@ -30,6 +30,12 @@ class PretrainRecipe(_Strict):
     run: RunConfig
     split: SplitConfig = SplitConfig()
 
+    @model_validator(mode="after")
+    def _two_to_align(self) -> Self:
+        if len(self.model.modalities) < 2:
+            raise ValueError(f"model.modalities names {', '.join(self.model.modalities)} alone; aligning needs two")
+        return self
+
 
 class FinetuneRecipe(_Strict):
     """Everything `sleep2vec finetune` needs."""

@@ -31,7 +31,7 @@ class TemporalConfig(BaseModel):
 
 
 class AlignmentConfig(BaseModel):
-    """The contrast and its constants; the paper's by default, with this project's temporal negatives."""
+    """The contrast and its constants; the paper's by default, but for the temporal negatives and `window_weight`."""
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 

@@ -75,9 +75,9 @@ def parse_modalities(names: Iterable[str]) -> tuple[str, ...]:
     wanted = [name.strip().lower() for name in names if name.strip()]
     if not wanted:
         raise UnknownModalityError(f"no modality was named; choose from {', '.join(MODALITIES)}.")
-    for name in wanted:
-        if name not in MODALITIES:
-            guess = get_close_matches(name, MODALITIES, n=1)
-            hint = f" (did you mean {guess[0]!r}?)" if guess else ""
-            raise UnknownModalityError(f"unknown modality {name!r}{hint}; choose from {', '.join(MODALITIES)}.")
+    unknown = [name for name in wanted if name not in MODALITIES]
+    if unknown:
+        guesses = {name: get_close_matches(name, MODALITIES, n=1) for name in unknown}
+        named = ", ".join(f"{n!r} (did you mean {g[0]!r}?)" if g else repr(n) for n, g in guesses.items())
+        raise UnknownModalityError(f"unknown modality {named}; choose from {', '.join(MODALITIES)}.")
     return tuple(name for name in MODALITIES if name in wanted)

@@ -27,6 +27,8 @@ class Provenance:
         steps: What was done, in order, one short phrase each (unit, reference, filter, resampling ...).
         centre, spread: Robust constants of the night (median and scaled MAD of the valid samples), in the
             stored unit; applied at the model's door where the modality is scaled by night.
+        device_centre, device_spread: What was already taken out of a signal whose gain means nothing (stored in
+            "robust units"), in the unit of the file: ``file = stored * device_spread + device_centre``. None elsewhere.
     """
 
     channels: tuple[str, ...]
@@ -35,6 +37,8 @@ class Provenance:
     steps: tuple[str, ...]
     centre: float
     spread: float
+    device_centre: float | None = None
+    device_spread: float | None = None
 
 
 @dataclass(frozen=True)
