@@ -12,6 +12,7 @@ from sleep2vec.data.nights import NightSource
 from sleep2vec.data.pairs import PairConfig, PairSource
 from sleep2vec.data.window import WindowReader
 from sleep2vec.vocabulary.errors import StoreError
+from sleep2vec.vocabulary.subject import Subject
 
 N, TOKENS = 24, 120
 
@@ -134,3 +135,18 @@ def test_sensors_are_named_where_the_night_has_them(store):
     sensors = dict(zip(batch.night_ids, batch.sensors_BM, strict=True))
     assert sensors["n01"] == ("airflow", "belt", "spo2", "belt")  # the respiration was made from the belt
     assert sensors["n00"] == ("airflow", "", "", "belt")
+
+
+def test_a_person_with_two_nights_is_one_person(tmp_path):
+    """Method, section 5: but for the share that joins a night already drawn, windows are of different people."""
+    nights = [
+        made_night(f"p{i}-{visit}", 2 * i + visit, TOKENS, subject=Subject(subject_id=f"p{i}"))
+        for i in range(12)
+        for visit in (0, 1)
+    ]
+    drawn, reader = source(store_of(tmp_path / "store", nights), batch_windows=10, same_night_share=0.2)
+    for step in range(20):
+        drawn.batch(step)
+        fresh, joining = reader.windows[:8], reader.windows[8:]
+        assert len({window.night_id[:-2] for window in fresh}) == 8
+        assert {window.night_id for window in joining} <= {window.night_id for window in fresh}

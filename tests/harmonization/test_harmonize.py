@@ -225,3 +225,18 @@ def test_any_channels_give_a_sound_night_or_a_sentence(signals):
         held = night.samples["spo2"].reshape(night.n_tokens, -1)[night.valid["spo2"]]
         assert held.min() >= 50.0
         assert held.max() <= 100.0
+
+
+def test_a_sensor_that_is_there_but_bad_is_not_called_missing():
+    """What is derived from a flat ECG and a flat belt is absent because of them, not because the file lacks them."""
+    rate_hz, seconds = 100.0, 90
+    eeg = Signal.from_array("C4-M1", eeg_like(np.random.default_rng(0), int(rate_hz * seconds), 20.0), rate_hz, "uV")
+    ecg = Signal.from_array("ECG", np.zeros(int(rate_hz * seconds)), rate_hz, "mV")
+    belt = Signal.from_array("Abdomen", np.zeros(10 * seconds), 10.0, "")
+
+    night = harmonize(Recording((eeg, ecg, belt), float(seconds)))
+
+    assert night.absent["ibi"].startswith("ECG: no token is good")
+    assert "effort belt: no token is good" in night.absent["resp"]
+    alone = harmonize(Recording((eeg,), float(seconds)))
+    assert alone.absent["ibi"] == "the file has no channel known to be ECG, PPG or pulse"

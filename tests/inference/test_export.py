@@ -155,3 +155,12 @@ def test_saving_again_replaces_the_files_and_leaves_others(result: NightResult, 
     result.save(tmp_path)
     assert sorted(path.name for path in tmp_path.iterdir()) == sorted([*FILES, "notes.txt"])
     assert (tmp_path / "notes.txt").read_text() == "mine"
+
+
+def test_every_export_says_that_the_weights_are_simulated(result: NightResult, saved: Path):
+    """A file that is handed on alone still has to warn: the words are looked for in the bytes of each."""
+    assert result.simulated_weights
+    for path in saved.iterdir():
+        assert b"simulated" in path.read_bytes(), path.name
+    with pyedflib.EdfReader(str(saved / "stages.edf")) as reader:
+        assert "simulated" in reader.getTechnician()
