@@ -84,20 +84,20 @@ class NightResult:
         off_s, on_s = lights_of(self.night)
         return sleep_statistics(self.stages, lights_off_s=off_s, lights_on_s=on_s, grid_start_s=self.night.grid_start_s)
 
-    def save(self, folder: Path) -> list[Path]:
+    def save(self, folder: str | Path) -> list[Path]:
         """Write every export into `folder` and return the paths; all of them or, on an error, none."""
         from sleep2vec.inference.export import save_all
 
-        return save_all(self, folder)
+        return save_all(self, Path(folder))
 
-    def report(self, path: Path) -> None:
+    def report(self, path: str | Path) -> None:
         """Write the self-contained HTML page."""
         from sleep2vec.inference.export import html
 
-        path.write_text(html(self), encoding="utf-8")
+        Path(path).write_text(html(self), encoding="utf-8")
 
-    def to_edf_plus(self, path: Path) -> None:
+    def to_edf_plus(self, path: str | Path) -> None:
         """Write the stages as an EDF+ annotation file."""
         from sleep2vec.inference.export import edf_plus
 
-        edf_plus(self, path)
+        edf_plus(self, Path(path))
