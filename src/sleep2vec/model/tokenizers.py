@@ -22,8 +22,8 @@ TokenizerName = Literal["spectral", "mlp"]
 
 CPU_CHUNK_SAMPLES = 16_000
 """On a CPU the front end reads so many samples at a time: what it makes of them stays in the cache, and is too little
-for torch to split among threads, which costs more than it gains in operations this small: 600 tokens took 0.13 s four at
-a time and 0.22 s at once; on busy cores, where threads wait for one another, 16 at a time took 3.9 s."""
+for torch to split among threads, which costs more than it gains in operations this small: 600 tokens took 0.13 s four
+at a time and 0.22 s at once; on busy cores, where threads wait for one another, 16 at a time took 3.9 s."""
 
 
 class ResidualMLP(nn.Module):
