@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleep2vec.cohorts.catalog import plain, rules_of
+from sleep2vec.cohorts.catalog import cohort_of
+from sleep2vec.cohorts.labels import plain
 
 # Our kinds in the facts' words. The facts put several kinds into one drawer called "other".
 _FACT_OF_KIND = {
@@ -33,7 +34,7 @@ def facts(shared):
 
 
 def test_agrees_with_the_sources_of_32_cohorts(facts):
-    rules = rules_of()
+    rules = cohort_of().channels
     known = [fact for fact in facts if not fact.get("modality_guessed")]
     wrong = {}
     for fact in known:
@@ -52,7 +53,7 @@ def test_agrees_with_the_sources_of_32_cohorts(facts):
 
 
 def test_never_takes_another_organ_for_a_modality(facts):
-    rules = rules_of()
+    rules = cohort_of().channels
     named = [fact for fact in facts if fact["modality"] in _NEVER_TAKEN and not fact.get("modality_guessed")]
     # A PAP machine's flow is called what a cannula's flow is called elsewhere: both sources exist for these.
     taken = {f["alias"]: rules.read(f["alias"]).kind for f in named if rules.read(f["alias"]).taken}
@@ -78,27 +79,27 @@ def test_never_takes_another_organ_for_a_modality(facts):
     ],
 )
 def test_reads_kind_and_electrodes(label, kind, active, reference):
-    reading = rules_of().read(label)
+    reading = cohort_of().channels.read(label)
 
     assert (reading.kind, reading.active, reading.reference) == (kind, active, reference)
 
 
 def test_a_unit_overrules_a_label():
-    assert rules_of().read("C4", "kOhm").kind == "impedance"
-    assert rules_of().read("C4", "k\u2126").kind == "impedance"
-    assert rules_of().read("C4", "uV").kind == "eeg"
+    assert cohort_of().channels.read("C4", "kOhm").kind == "impedance"
+    assert cohort_of().channels.read("C4", "k\u2126").kind == "impedance"
+    assert cohort_of().channels.read("C4", "uV").kind == "eeg"
 
 
 @given(label=st.text(), unit=st.text(max_size=8))
 def test_any_text_gets_a_reading_with_a_reason(label, unit):
-    reading = rules_of().read(label, unit)
+    reading = cohort_of().channels.read(label, unit)
 
     assert reading.reason
     assert reading.taken <= (reading.kind is not None)
-    assert reading == rules_of().read(f"  {label.upper().lower()} ", unit) or plain(label) != plain(
+    assert reading == cohort_of().channels.read(f"  {label.upper().lower()} ", unit) or plain(label) != plain(
         label.upper().lower()
     )
 
 
 def test_a_cohort_without_a_file_of_its_own_gets_the_generic_rules():
-    assert rules_of("no such cohort").read("C4-M1") == rules_of().read("C4-M1")
+    assert cohort_of("no such cohort").channels.read("C4-M1") == cohort_of().channels.read("C4-M1")

@@ -1,143 +1,103 @@
-"""The label rules of cohorts: YAML in, frozen objects out."""
+"""The cohorts that the package knows, and those that a user describes in a YAML of his own."""
 
 import re
-import unicodedata
-from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from importlib import resources
-from types import MappingProxyType
+from pathlib import Path, PurePath
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import ValidationError
 
+from sleep2vec.cohorts.labels import ChannelRules, compile_rules
+from sleep2vec.cohorts.schema import CohortFile
 from sleep2vec.vocabulary.errors import RecipeError
+from sleep2vec.vocabulary.scoring import ScoringWords
+from sleep2vec.vocabulary.stages import FIVE
 
 GENERIC = "generic"
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class UnitRule(_Strict):
-    """A unit that settles a channel's kind whatever its label."""
-
-    kind: str
-    pattern: str
-    reason: str
-
-
-class LabelRule(_Strict):
-    """Patterns of plain labels that mean one kind of channel."""
-
-    kind: str
-    reason: str
-    patterns: tuple[str, ...]
-    rank: int = 0
-    taken: bool = True
-
-
-class CohortFile(_Strict):
-    """One YAML of this folder, as written."""
-
-    name: str
-    suffixes: tuple[str, ...] = ()
-    macros: dict[str, str] = {}
-    electrodes: dict[str, str] = {}
-    units: tuple[UnitRule, ...] = ()
-    rules: tuple[LabelRule, ...] = ()
-    preferences: dict[str, tuple[str, ...]] = {}
+_YAML_SUFFIXES = (".yaml", ".yml")
 
 
 @dataclass(frozen=True)
-class LabelReading:
-    """What a label says.
+class Identity:
+    """What a recording's path says of it; None where it does not."""
+
+    subject: str | None = None
+    visit: str | None = None
+    night: str | None = None
+    site: str | None = None
+    family: str | None = None
+
+    @property
+    def fields(self) -> dict[str, str]:
+        """What is known, by name."""
+        return {name: value for name, value in vars(self).items() if value is not None}
+
+
+class Cohort:
+    """A cohort: its file, and what is compiled from it.
 
     Attributes:
-        kind: Kind of channel, or None when no rule knows the label.
-        taken: Whether a modality may be made from this kind.
-        rank: Order among channels of one kind, 0 first.
-        active, reference: Electrodes, by their modern names, as far as the label tells.
-        reason: What the rule says of it.
+        name: As the manifest keeps it.
+        file: The YAML; for a cohort without one, the generic file.
+        has_file: Whether the cohort has rules of its own.
     """
 
-    kind: str | None
-    taken: bool
-    reason: str
-    rank: int = 0
-    active: str | None = None
-    reference: str | None = None
+    def __init__(self, name: str, file: CohortFile | None) -> None:
+        self.name = name
+        self.has_file = file is not None
+        self.file = file or _packaged(GENERIC)
+
+    @cached_property
+    def channels(self) -> ChannelRules:
+        """What labels mean: the cohort's rules, then the generic ones."""
+        return compile_rules(self.file if self.has_file else None, _packaged(GENERIC))
+
+    @cached_property
+    def words(self) -> ScoringWords:
+        """How the cohort's scorers write."""
+        rules = self.file.scoring
+        code = {**{name: i for i, name in enumerate(FIVE)}, "unscored": None}
+        return ScoringWords(
+            stages={_word(word): code[stage] for word, stage in rules.stages.items()},
+            events={_word(word): None if kind == "ignore" else kind for word, kind in rules.events.items()},
+            epoch_s=rules.epoch_s,
+        )
+
+    def identity_of(self, relative: PurePath) -> Identity:
+        """Who slept, as the recording's path relative to the cohort's folder says."""
+        for pattern in self._identity:
+            found = pattern.search(relative.as_posix())
+            if found:
+                return Identity(**{name: text for name, text in found.groupdict().items() if text})
+        return Identity()
+
+    @cached_property
+    def _identity(self) -> tuple[re.Pattern[str], ...]:
+        return tuple(re.compile(pattern, re.IGNORECASE) for pattern in self.file.identity)
 
 
-_UNKNOWN = LabelReading(None, False, "its label is not known")
-
-
-@dataclass(frozen=True)
-class ChannelRules:
-    """Compiled rules of one cohort, with the generic ones behind them."""
-
-    name: str
-    preferences: Mapping[str, tuple[str, ...]]
-    _units: tuple[tuple[re.Pattern[str], UnitRule], ...]
-    _rules: tuple[tuple[re.Pattern[str], LabelRule], ...]
-    _electrodes: tuple[tuple[re.Pattern[str], str], ...]
-    _suffix: re.Pattern[str]
-
-    def read(self, label: str, unit: str = "") -> LabelReading:
-        """What a channel called `label`, measured in `unit`, is. Never raises."""
-        plain_unit = plain(unit)
-        for pattern, unit_rule in self._units:
-            if plain_unit and pattern.fullmatch(plain_unit):
-                return LabelReading(unit_rule.kind, False, unit_rule.reason)
-        # A rule may want the suffix ("emg1 eg" is an export, "l eg" is not), so the label as it is comes first.
-        text = plain(label)
-        for form in dict.fromkeys((text, self._suffix.sub("", text))):
-            for pattern, rule in self._rules:
-                found = pattern.fullmatch(form)
-                if found:
-                    groups = found.groupdict()
-                    active, reference = self._electrode(groups.get("active")), self._electrode(groups.get("reference"))
-                    return LabelReading(rule.kind, rule.taken, rule.reason, rule.rank, active, reference)
-        return _UNKNOWN
-
-    def _electrode(self, text: str | None) -> str | None:
-        if not text:
-            return None
-        for pattern, name in self._electrodes:
-            if pattern.fullmatch(text):
-                return name
-        return text.capitalize()
-
-
-def plain(text: str) -> str:
-    """A label without case, accents and punctuation: ``"EEG_C3-A2"`` -> ``"eeg c3 a2"``."""
-    decomposed = unicodedata.normalize("NFKD", text.lower())
-    letters = "".join(char for char in decomposed if not unicodedata.combining(char))
-    return " ".join(re.findall(r"[a-z0-9\u03a9\u03c9\u00b0]+", letters))
+def _word(text: str) -> str:
+    return text.strip().lower()
 
 
 @lru_cache
-def rules_of(cohort: str | None = None) -> ChannelRules:
-    """The rules of `cohort`, or the generic ones where the cohort has none of its own.
+def cohort_of(name: str | None = None) -> Cohort:
+    """The cohort called `name`, or described by the YAML at that path.
+
+    A name that has no file is a cohort read by the generic rules; `closest_name` tells what may have been meant.
 
     Raises:
-        RecipeError: the cohort's YAML does not fit the schema or holds a pattern that cannot be compiled.
+        RecipeError: the YAML is not there, does not fit the schema, or holds a pattern that cannot be compiled.
     """
-    generic = _load(GENERIC)
-    own = _load(cohort.lower()) if cohort and cohort.lower() in known_cohorts() - {GENERIC} else None
-    if own is None:
-        return _compile(generic)
-    merged = CohortFile(
-        name=own.name,
-        suffixes=generic.suffixes + own.suffixes,
-        macros={**generic.macros, **own.macros},
-        electrodes={**own.electrodes, **generic.electrodes},
-        units=own.units + generic.units,
-        rules=own.rules + generic.rules,
-        preferences={**generic.preferences, **own.preferences},
-    )
-    return _compile(merged)
+    if name is None:
+        return Cohort(GENERIC, None)
+    if name.endswith(_YAML_SUFFIXES):
+        file = _checked(Path(name))
+        return Cohort(file.name, file)
+    known = name.lower() in known_cohorts() - {GENERIC}
+    return Cohort(name.lower() if known else name, _packaged(name.lower()) if known else None)
 
 
 @lru_cache
@@ -147,28 +107,38 @@ def known_cohorts() -> frozenset[str]:
     return frozenset(file.name.removesuffix(".yaml") for file in files if file.name.endswith(".yaml"))
 
 
-def _load(name: str) -> CohortFile:
-    text = resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8")
+@lru_cache
+def _packaged(name: str) -> CohortFile:
+    return _parsed(resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml")
+
+
+def _checked(path: Path) -> CohortFile:
     try:
-        return CohortFile.model_validate(yaml.safe_load(text))
-    except (yaml.YAMLError, ValidationError) as error:
-        raise RecipeError(f"the label rules cohorts/{name}.yaml cannot be read: {error}") from error
+        text = path.expanduser().read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise RecipeError(f"the cohort file {path} cannot be read ({error}); name a YAML file in UTF-8.") from None
+    return _parsed(text, str(path))
 
 
-def _compile(file: CohortFile) -> ChannelRules:
-    def compiled(pattern: str) -> re.Pattern[str]:
-        for name, macro in file.macros.items():
-            pattern = pattern.replace(f"{{{name}}}", f"(?:{macro})")
+def _parsed(text: str, where: str) -> CohortFile:
+    try:
+        file = CohortFile.model_validate(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise RecipeError(f"the cohort file {where} is no YAML: {error}") from None
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
+        raise RecipeError(f"the cohort file {where} does not fit: {wrong}.") from None
+    _check_patterns(file, where)
+    return file
+
+
+def _check_patterns(file: CohortFile, where: str) -> None:
+    for pattern in file.identity:
         try:
-            return re.compile(pattern)
+            groups = set(re.compile(pattern).groupindex)
         except re.error as error:
-            raise RecipeError(f"pattern {pattern!r} of cohorts/{file.name}.yaml cannot be compiled: {error}") from error
-
-    return ChannelRules(
-        name=file.name,
-        preferences=MappingProxyType(file.preferences),
-        _units=tuple((compiled(rule.pattern), rule) for rule in file.units),
-        _rules=tuple((compiled(pattern), rule) for rule in file.rules for pattern in rule.patterns),
-        _electrodes=tuple((compiled(pattern), name) for name, pattern in file.electrodes.items()),
-        _suffix=re.compile(rf" ({'|'.join(map(re.escape, file.suffixes))})$" if file.suffixes else r"(?!)"),
-    )
+            raise RecipeError(f"the cohort file {where}: identity {pattern!r} cannot be compiled: {error}.") from None
+        if not groups <= set(Identity.__dataclass_fields__):
+            unknown = ", ".join(sorted(groups - set(Identity.__dataclass_fields__)))
+            expected = ", ".join(Identity.__dataclass_fields__)
+            raise RecipeError(f"the cohort file {where}: identity {pattern!r} names {unknown}; known: {expected}.")

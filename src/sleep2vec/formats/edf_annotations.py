@@ -28,9 +28,13 @@ EVENT_WORDS: MappingProxyType[EventKind, str] = MappingProxyType(
         "obstructive_apnea": "Obstructive apnea",
         "central_apnea": "Central apnea",
         "mixed_apnea": "Mixed apnea",
+        "apnea": "Apnea",
         "hypopnea": "Hypopnea",
+        "rera": "RERA",
+        "periodic_breathing": "Periodic breathing",
         "arousal": "EEG arousal",
         "desaturation": "Oxygen desaturation",
+        "limb_movement": "Limb movement",
         "lights_off": "Lights off",
         "lights_on": "Lights on",
     }

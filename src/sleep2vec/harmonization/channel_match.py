@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sleep2vec.cohorts.catalog import ChannelRules, LabelReading
+from sleep2vec.cohorts.labels import ChannelRules, LabelReading
 from sleep2vec.vocabulary.recording import Recording, Signal
 
 

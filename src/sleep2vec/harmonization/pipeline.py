@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from sleep2vec.cohorts.catalog import rules_of
+from sleep2vec.cohorts.catalog import cohort_of
 from sleep2vec.harmonization.align import grid_of
 from sleep2vec.harmonization.channel_match import Channel, match_channels
 from sleep2vec.harmonization.sensors import KINDS_OF, Sensors
@@ -47,7 +47,7 @@ def harmonize(
     """
     wanted = tuple(MODALITIES) if modalities is None else parse_modalities(modalities)
     grid = grid_of(recording)
-    rules = rules_of(cohort)
+    rules = cohort_of(cohort).channels
     sensors = Sensors(match_channels(recording, rules), grid, rules)
     made = {name: sensors.outcome(name) for name in wanted}
     present = {name: outcome for name, outcome in made.items() if isinstance(outcome, Outcome)}

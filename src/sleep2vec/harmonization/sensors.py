@@ -6,7 +6,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from sleep2vec.cohorts.catalog import ChannelRules
+from sleep2vec.cohorts.labels import ChannelRules
 from sleep2vec.harmonization.align import Grid
 from sleep2vec.harmonization.breathing import breathing_band, breathing_of_beats
 from sleep2vec.harmonization.channel_match import Channel

@@ -7,9 +7,13 @@ EventKind = Literal[
     "obstructive_apnea",
     "central_apnea",
     "mixed_apnea",
+    "apnea",  # the scorer did not say of which type
     "hypopnea",
+    "rera",
+    "periodic_breathing",
     "arousal",
     "desaturation",
+    "limb_movement",
     "lights_off",
     "lights_on",
 ]

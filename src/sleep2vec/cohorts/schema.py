@@ -1,0 +1,138 @@
+"""One cohort's YAML, as a checked object: everything that is particular to it, and nothing that is code."""
+
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from sleep2vec.vocabulary.events import EventKind
+
+Certainty = Literal["sure", "likely", "guess"]
+"""How far a label can be trusted: no cohort says otherwise; most say so; one place may mean something else."""
+Stage = Literal["W", "N1", "N2", "N3", "R", "unscored"]
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class UnitRule(_Strict):
+    """A unit that settles a channel's kind whatever its label."""
+
+    kind: str
+    pattern: str
+    reason: str
+
+
+class LabelRule(_Strict):
+    """Patterns of plain labels that mean one kind of channel."""
+
+    kind: str
+    reason: str
+    patterns: tuple[str, ...]
+    rank: int = 0
+    taken: bool = True
+    active: str | None = None
+    """Electrode, where the label does not tell it (the "EEG" of SHHS is C4-M1)."""
+    reference: str | None = None
+    certainty: Certainty = "sure"
+
+
+class ChannelOfCohort(_Strict):
+    """A channel as recordings of this cohort hold it: for coverage tables, for simulation in the cohort's manner."""
+
+    label: str
+    kind: str
+    rate_hz: Annotated[float, Field(gt=0)]
+    unit: str = ""
+
+
+class Montage(_Strict):
+    """One of the cohort's typical recordings, all its channels.
+
+    `gives` says what each modality is made from: the label, or two labels to subtract.
+    """
+
+    name: str
+    channels: tuple[ChannelOfCohort, ...]
+    gives: dict[str, tuple[str, ...]] = {}
+
+
+class AnnotationFile(_Strict):
+    """Where the scoring of a recording lies.
+
+    `name` is a file name with ``*`` and ``?`` as in a shell and the fields ``{stem}`` (the recording's name without its
+    ending) and those that the cohort's `identity` patterns find (``{subject}``, ``{visit}`` ...); case does not matter.
+    `dialect` names a reader of `formats.annotations`.
+    """
+
+    name: str
+    dialect: str
+
+
+class Column(_Strict):
+    """A column of a table and what its values mean.
+
+    `codes` maps the text of a cell to a value; without it the cell is read as it is. A cell that is empty, that `codes`
+    lacks or that stands in `missing` is unknown. Numbers are multiplied by `factor`.
+    """
+
+    column: str
+    codes: dict[str, str | float] = {}
+    missing: tuple[str, ...] = ()
+    factor: float = 1.0
+
+
+class MetadataTable(_Strict):
+    """A table of the cohort with one row a person, or a person and visit.
+
+    `name` is a file name as in `AnnotationFile`, without fields. `key` says which columns hold what the `identity`
+    patterns find (``{subject: nsrrid, visit: visitnumber}``); keys are compared without leading zeros.
+    `columns` name fields of `vocabulary.subject.Subject`: ``subject_id`` (where the key is a recording, not a person),
+    ``age_years``, ``sex`` (codes to female / male), ``family_id``, and of the night: ``site``; `measures` are numbers
+    by the names of `Subject.measures`.
+    """
+
+    name: str
+    key: dict[str, str]
+    columns: dict[str, Column] = {}
+    measures: dict[str, Column] = {}
+
+
+class ScoringRules(_Strict):
+    """How the cohort's scorers write: `stages` and `events` by the word as written, without case."""
+
+    files: tuple[AnnotationFile, ...] = ()
+    stages: dict[str, Stage] = {}
+    events: dict[str, EventKind | Literal["ignore"]] = {}
+    epoch_s: Annotated[float, Field(gt=0)] | None = None
+
+
+class CohortFile(_Strict):
+    """One YAML of this folder, or of a user.
+
+    `recordings` are file names as in `AnnotationFile`, without fields; empty: every recording. `identity` are regular
+    expressions with the groups subject, visit, night, site and family (each optional), tried in order on the
+    recording's path relative to the cohort's folder, with ``/``, anywhere in it. `same_people_as` names cohorts whose
+    subject ids mean the same people (SHHS 1 and 2). `mains_hz` is that of the country. `traps` are for people.
+    """
+
+    name: Annotated[str, Field(pattern=r"[a-z0-9][a-z0-9_-]*")]
+    title: str = ""
+    url: str = ""
+    sources: tuple[str, ...] = ()
+    same_people_as: tuple[str, ...] = ()
+    mains_hz: Literal[50, 60] | None = None
+    recordings: tuple[str, ...] = ()
+    identity: tuple[str, ...] = ()
+    site: str | None = None
+    scoring: ScoringRules = ScoringRules()
+    metadata: tuple[MetadataTable, ...] = ()
+    montages: tuple[Montage, ...] = ()
+    traps: tuple[str, ...] = ()
+
+    suffixes: tuple[str, ...] = ()
+    macros: dict[str, str] = {}
+    electrodes: dict[str, str] = {}
+    units: tuple[UnitRule, ...] = ()
+    rules: tuple[LabelRule, ...] = ()
+    preferences: dict[str, tuple[str, ...]] = {}
