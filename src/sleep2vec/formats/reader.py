@@ -1,22 +1,13 @@
 """One door for every format: a file name in, a Recording out."""
 
-from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from types import MappingProxyType
 
 from sleep2vec.formats.companions import hypnogram_beside
-from sleep2vec.formats.edf import read_edf
 from sleep2vec.formats.edf_annotations import read_hypnogram
-from sleep2vec.formats.edf_header import open_bytes
+from sleep2vec.formats.recordings import read_recording
 from sleep2vec.vocabulary.errors import UnreadableFileError
 from sleep2vec.vocabulary.recording import Recording
-
-# A new format is one new line here.
-READERS: MappingProxyType[str, Callable[[Path], Recording]] = MappingProxyType(
-    {".edf": read_edf, ".bdf": read_edf, ".rec": read_edf}
-)
-_EDF_BEGINNINGS = (b"0       ", b"\xffBIOSEMI")
 
 
 def read(source: str | Path) -> Recording:
@@ -26,25 +17,11 @@ def read(source: str | Path) -> Recording:
         UnreadableFileError: the format is not known, or the file is not what its name says.
     """
     path = Path(source).expanduser()
-    recording = _reader_of(path)(path)
+    recording = read_recording(path)
     companion = hypnogram_beside(path)
     if recording.stages or companion is None:
         return recording
     return _with_hypnogram(recording, companion)
-
-
-def _reader_of(path: Path) -> Callable[[Path], Recording]:
-    if path.suffix.lower() in READERS:
-        return READERS[path.suffix.lower()]
-    if path.is_dir():
-        raise UnreadableFileError(f"{path} is a folder, but one recording was expected; name a file in it.")
-    with open_bytes(path) as file:
-        if file.read(8) in _EDF_BEGINNINGS:  # an EDF file under another name
-            return read_edf
-    raise UnreadableFileError(
-        f"{path} has the suffix {path.suffix!r} and does not begin like EDF; formats that are read: "
-        "EDF, EDF+ and BDF (.edf, .bdf, .rec)."
-    )
 
 
 def _with_hypnogram(recording: Recording, companion: Path) -> Recording:
