@@ -21,11 +21,15 @@ from sleep2vec.vocabulary.stages import FIVE, StageSpan
 _STAGE_OF_CODE: Mapping[str, int] = {
     code: FIVE.index(name) for code, name in {"1": "N3", "2": "N2", "3": "N1", "4": "R", "5": "W"}.items()
 }
-_EVENTS_OF_CHANNEL: Mapping[str, Mapping[int, EventKind]] = {
-    "resp": {1: "obstructive_apnea", 2: "central_apnea", 3: "mixed_apnea", 4: "hypopnea", 5: "rera"},
-    "arousal": {1: "arousal"},
-    "limb": {1: "limb_movement", 2: "limb_movement"},
+# The machine (CAISR) and the experts do not share their codes of breathing events.
+_APNEAS: Mapping[int, EventKind] = {1: "obstructive_apnea", 2: "central_apnea", 3: "mixed_apnea"}
+_BREATHING: Mapping[str, Mapping[int, EventKind]] = {
+    "caisr": {**_APNEAS, 4: "hypopnea", 5: "rera"},
+    "expert": {**_APNEAS, 4: "hypopnea", 5: "hypopnea", 6: "hypopnea", 7: "rera", 8: "apnea", 9: "hypopnea"},
 }
+# Whatever its code says of an arousal's cause or a limb's side, it is one.
+_ANY_CODE: Mapping[str, EventKind] = {"arousal": "arousal", "limb": "limb_movement"}
+_CHANNELS = {"stage", "resp", *_ANY_CODE}
 
 
 def read_event_traces(path: Path, words: ScoringWords) -> Scoring:
@@ -37,7 +41,7 @@ def read_event_traces(path: Path, words: ScoringWords) -> Scoring:
     recording = read_edf(path)
     stages: list[StageSpan] = []
     events: list[Event] = []
-    traces = [signal for signal in recording.signals if _channel(signal) in {"stage", *_EVENTS_OF_CHANNEL}]
+    traces = [signal for signal in recording.signals if _channel(signal) in _CHANNELS]
     if not traces:
         raise UnreadableFileError(
             f"{path} has no channel of codes (stage_..., resp_..., arousal_..., limb_...), but scoring was expected "
@@ -47,7 +51,7 @@ def read_event_traces(path: Path, words: ScoringWords) -> Scoring:
         if _channel(signal) == "stage":
             stages.extend(_stages(signal, words) if not stages else [])
         else:
-            events.extend(_events(signal, _EVENTS_OF_CHANNEL[_channel(signal)]))
+            events.extend(_events(signal))
     return Scoring(
         stages=tuple(stages),
         events=tuple(sorted(events, key=lambda event: event.onset_s)),
@@ -73,10 +77,13 @@ def _stages(signal: Signal, words: ScoringWords) -> Iterator[StageSpan]:
         yield StageSpan(onset_s, duration_s, code_of.get(str(code)))
 
 
-def _events(signal: Signal, kinds: Mapping[int, EventKind]) -> Iterator[Event]:
+def _events(signal: Signal) -> Iterator[Event]:
+    channel, _, scorer = signal.label.strip().lower().partition("_")
+    kinds = _BREATHING.get(scorer, {})
     for code, onset_s, duration_s in _runs(signal):
         if code > 0:
-            yield Event(kinds.get(code), onset_s, duration_s, f"{signal.label.strip()} {code}")
+            kind = _ANY_CODE.get(channel) or kinds.get(code)
+            yield Event(kind, onset_s, duration_s, f"{signal.label.strip()} {code}")
 
 
 def _runs(signal: Signal) -> Iterator[tuple[int, float, float]]:
