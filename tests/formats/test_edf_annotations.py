@@ -10,14 +10,8 @@ from edf_bytes import Channel, EdfFile, counting, time_stamps
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleep2vec.formats.edf_annotations import (
-    EVENT_WORDS,
-    Annotation,
-    kind_of,
-    parse_annotations,
-    read_hypnogram,
-    stages_and_events,
-)
+from sleep2vec.formats.annotation_words import EVENT_WORDS, kind_of
+from sleep2vec.formats.edf_annotations import Annotation, parse_annotations, read_hypnogram, stages_and_events
 from sleep2vec.vocabulary.errors import UnreadableFileError
 from sleep2vec.vocabulary.stages import StageSpan, hypnogram_of
 
@@ -30,7 +24,8 @@ def test_sleep_edf_hypnogram_is_what_mne_reads(shared: Path, suffix: str):
     import mne
 
     path = shared / f"real_data/sleep_edf/SC4001EC-Hypnogram{suffix}"
-    stages, events, start = read_hypnogram(path)
+    scoring = read_hypnogram(path)
+    stages, events, start = list(scoring.stages), list(scoring.events), scoring.start
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         judge = mne.read_annotations(path.with_suffix(".edf"))
@@ -44,7 +39,7 @@ def test_sleep_edf_hypnogram_is_what_mne_reads(shared: Path, suffix: str):
 
 def test_sleep_edf_hypnogram_agrees_with_another_persons_extraction(shared: Path):
     """AutoSleepScorer published SC4001 by the second, the wake around the night trimmed."""
-    stages, _, _ = read_hypnogram(shared / "real_data/sleep_edf/SC4001EC-Hypnogram.edf")
+    stages = list(read_hypnogram(shared / "real_data/sleep_edf/SC4001EC-Hypnogram.edf").stages)
     night = np.load(shared / "real_data/sleep_edf/autosleepscorer_sc_hypnograms_1s.npz")
     name = next(key for key in night.files if "4001" in key)
     theirs = np.array([0, 1, 2, 3, 3, 4])[np.clip(night[name][::30].ravel().astype(int), 0, 5)]
@@ -73,12 +68,12 @@ def test_sleep_edf_hypnogram_agrees_with_another_persons_extraction(shared: Path
         ("LIGHTS OUT", "lights_off"),
         ("Lights on", "lights_on"),
         ("light-on", "lights_on"),
-        ("Apnea", None),  # which one was not said
-        ("RERA", None),
-        ("Respiratory effort-related arousal", None),
+        ("Apnea", "apnea"),  # which one was not said
+        ("RERA", "rera"),
+        ("Respiratory effort-related arousal", "rera"),
         ("Obstructive apnea?", None),
         ("no hypopnea seen", None),
-        ("Limb movement", None),
+        ("Limb movement", "limb_movement"),
         ("patient asks for the lights on in the corridor to be switched", None),
         ("", None),
     ],
@@ -157,7 +152,7 @@ def test_several_annotation_channels(tmp_path: Path):
     second.data = [b"+0.2\x14Lights off\x14\0", b"+1.5\x14Hypopnea\x14\0"]
     path = tmp_path / "night.edf"
     path.write_bytes(EdfFile([Channel(counting(2, 2)), time_stamps(["+0", "+1"]), second], "EDF+C").to_bytes())
-    _, events, _ = read_hypnogram(path)
+    events = list(read_hypnogram(path).events)
     assert [(event.kind, event.onset_s) for event in events] == [("lights_off", 0.2), ("hypopnea", 1.5)]
 
 

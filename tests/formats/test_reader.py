@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from edf_bytes import Channel, EdfFile, counting, time_stamps
 
-from sleep2vec.formats.companions import hypnogram_beside
+from sleep2vec.formats.companions import companions_of
 from sleep2vec.formats.edf_writer import write_annotations
 from sleep2vec.formats.reader import read
 from sleep2vec.vocabulary.errors import UnreadableFileError
@@ -44,11 +44,12 @@ def plain(tmp_path: Path) -> Path:
 )
 def test_companions(tmp_path: Path, recording: str, hypnogram: str, belongs: bool):
     (tmp_path / hypnogram).write_bytes(b"")
-    assert hypnogram_beside(tmp_path / recording) == (tmp_path / hypnogram if belongs else None)
+    found = [companion.path for companion in companions_of(tmp_path / recording)]
+    assert found == ([tmp_path / hypnogram] if belongs else [])
 
 
 def test_a_companion_of_nothing(tmp_path: Path):
-    assert hypnogram_beside(tmp_path / "no" / "night.edf") is None
+    assert companions_of(tmp_path / "no" / "night.edf") == ()
 
 
 def test_sleep_edf_gets_its_hypnogram(shared: Path, tmp_path: Path):
@@ -58,7 +59,9 @@ def test_sleep_edf_gets_its_hypnogram(shared: Path, tmp_path: Path):
     shutil.copy(folder / "SC4001EC-Hypnogram.edf", tmp_path)
     recording = read(str(tmp_path / "SC4001E0-PSG.edf"))
     np.testing.assert_array_equal(hypnogram_of(list(recording.stages), 0.0, 10), 0)
-    assert recording.repairs == ("Stages and events were taken from SC4001EC-Hypnogram.edf, shifted by 0 s.",)
+    assert recording.repairs == (
+        "Stages were taken from SC4001EC-Hypnogram.edf (EDF+ annotations, found by its name), shifted by 0 s.",
+    )
 
 
 def test_a_hypnogram_that_starts_later_is_shifted(plain: Path):
@@ -70,14 +73,16 @@ def test_a_hypnogram_that_starts_later_is_shifted(plain: Path):
     recording = read(plain)
     assert recording.stages == (StageSpan(60.0, 30.0, 2),)
     assert recording.events == (Event("hypopnea", 65.0, 10.0, "Hypopnea"),)
-    assert recording.repairs == ("Stages and events were taken from night.hypnogram.edf, shifted by 60 s.",)
+    assert recording.repairs == (
+        "Stages and events were taken from night.hypnogram.edf (EDF+ annotations, found by its name), shifted by 60 s.",
+    )
 
 
 def test_a_hypnogram_without_a_start_is_not_shifted(plain: Path):
     write_annotations(plain.with_name("night-hypnogram.edf"), [StageSpan(0, 30, 2)], [], None)
     recording = read(plain)
     assert recording.stages == (StageSpan(0.0, 30.0, 2),)
-    assert recording.repairs[-1].endswith("night-hypnogram.edf, without a shift, a start time is missing.")
+    assert recording.repairs[-1].endswith("counted from the recording's first sample.")
 
 
 def test_the_recordings_own_stages_come_first(tmp_path: Path):
@@ -108,7 +113,7 @@ def test_a_broken_hypnogram_does_not_cost_the_night(plain: Path):
     plain.with_name("night-hypnogram.edf").write_bytes(b"")
     recording = read(plain)
     assert len(recording.signals) == 1
-    assert "The hypnogram beside it was not used" in recording.repairs[-1]
+    assert "night-hypnogram.edf, found by its name, was not used" in recording.repairs[-1]
     assert "is empty (0 bytes)" in recording.repairs[-1]
 
 

@@ -1,31 +1,171 @@
 """Files that belong beside a recording: who scored it elsewhere, under which name."""
 
+import bisect
+import fnmatch
+import os
 import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 
+from sleep2vec.cohorts.catalog import Cohort, Identity
+
 # Sleep-EDF: the last letter of the night's code is the recorder (PSG) or the scorer (hypnogram).
-_SLEEP_EDF = re.compile(r"(?P<night>.+).-PSG", re.IGNORECASE)
-_SUFFIXES = (".edf", ".bdf")
+_SLEEP_EDF = re.compile(r"(?P<night>.+).-psg", re.IGNORECASE)
+# Names that belong to "{stem}.edf" in whatever cohort, best first.
+_USUAL_NAMES = (
+    "{stem}-nsrr.xml",
+    "{stem}-profusion.xml",
+    "{name}.xml",
+    "{stem}.xml",
+    "{stem}.hypnogram.edf",
+    "{stem}-hypnogram.edf",
+    "{stem}.hypnogram.bdf",
+    "{stem}-hypnogram.bdf",
+    "{stem}_expert_annotations.edf",
+    "{stem}_caisr_annotations.edf",
+    "{stem}.st",
+    "{stem}.arousal",
+    "{stem}.apn",
+    "{stem}.annot",
+    "{stem}_stage.txt",
+    "{stem}.hypnogram.txt",
+    "{stem}.hypnogram.sta",
+    "{stem}.allscore.txt",
+    "{stem}.stg.txt",
+)
+# A plain table or text may be anything: it is taken only if it can be read as a scoring.
+_MAYBE_NAMES = ("{stem}.csv", "{stem}.tsv", "{stem}.txt", "{stem}.json")
+_BIDS = re.compile(r"(?P<entities>.+)_(?:eeg|psg|nirs|ieeg)", re.IGNORECASE)
+_RECORDING_SUFFIX = re.compile(r"\.(edf|bdf|rec|hea)(\.(gz|xz|bz2))?", re.IGNORECASE)
 
 
-def hypnogram_beside(path: Path) -> Path | None:
-    """The EDF+ hypnogram that belongs to a recording, or None.
+@dataclass(frozen=True)
+class Companion:
+    """An annotation file that belongs to a recording.
 
-    ``SC4001E0-PSG.edf`` has ``SC4001EC-Hypnogram.edf``; ``night.edf`` has ``night.hypnogram.edf`` or
-    ``night-hypnogram.edf``. The case of letters does not matter; of several, the first by name is taken.
+    Attributes:
+        path: The file; it exists.
+        dialect: A key of `formats.annotations.ANNOTATION_READERS`, or None: by its ending and first lines.
+        how: Why it belongs, for a person.
+        certain: False where only the name is alike and the content may be something else.
     """
-    names = [rf"{re.escape(path.stem)}[.-]hypnogram"]
-    night = _SLEEP_EDF.fullmatch(path.stem)
-    if night is not None:
-        names.append(rf"{re.escape(night['night'])}.-hypnogram")
-    pattern = re.compile("|".join(names), re.IGNORECASE)
-    if not path.parent.is_dir():
-        return None
-    return next(
-        (
-            file
-            for file in sorted(path.parent.iterdir())
-            if file.suffix.lower() in _SUFFIXES and pattern.fullmatch(file.stem) and file.is_file()
-        ),
-        None,
-    )
+
+    path: Path
+    dialect: str | None
+    how: str
+    certain: bool = True
+
+
+class FileIndex:
+    """The names of all files below a folder, from one walk: 42,000 nights do not cost 42,000 listings."""
+
+    def __init__(self, paths: Iterator[Path]) -> None:
+        self._paths_of: dict[str, list[Path]] = {}
+        for path in paths:
+            self._paths_of.setdefault(path.name.lower(), []).append(path)
+
+    @classmethod
+    def of(cls, root: Path) -> "FileIndex":
+        """Every file below `root`; hidden folders are left out."""
+        return cls(_below(root))
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> "FileIndex":
+        """The files of one folder, for a recording that is read alone."""
+        if not folder.is_dir():
+            return cls(iter(()))
+        return cls(path for path in sorted(folder.iterdir()) if path.is_file())
+
+    def named(self, pattern: str, near: Path) -> list[Path]:
+        """Files whose name fits `pattern` (``*`` and ``?`` as in a shell, any case), those nearest to `near` first."""
+        pattern = pattern.lower()
+        if re.search(r"[*?]", pattern):
+            found = [path for name in self._like(pattern) for path in self._paths_of[name]]
+        else:
+            found = list(self._paths_of.get(pattern, ()))
+        return sorted(found, key=lambda path: (-_shared_parts(path.parent, near.parent), len(path.parts), str(path)))
+
+    def _like(self, pattern: str) -> list[str]:
+        prefix = re.split(r"[*?\[]", pattern)[0]
+        first = bisect.bisect_left(self._names, prefix)
+        last = bisect.bisect_right(self._names, prefix + "\U0010ffff")
+        rule = re.compile(fnmatch.translate(pattern.replace("[", "[[]")))
+        return [name for name in self._names[first:last] if rule.match(name)]
+
+    @cached_property
+    def _names(self) -> list[str]:
+        return sorted(self._paths_of)
+
+
+def companions_of(
+    recording: Path,
+    *,
+    cohort: Cohort | None = None,
+    index: FileIndex | None = None,
+    identity: Identity | None = None,
+) -> tuple[Companion, ...]:
+    """The annotation files of a recording, best first.
+
+    The names of the cohort come before the usual ones; of several files with one name the nearest in the tree is taken.
+
+    Args:
+        recording: path of the recording.
+        cohort: whose `scoring.files` are looked for.
+        index: where to look; None is the recording's own folder.
+        identity: what the recording's path says of the person, for the cohort's names.
+    """
+    index = index or FileIndex.of_folder(recording.parent)
+    stem = _stem(recording)
+    found: dict[Path, Companion] = {}
+    if cohort is not None:
+        fields = {"stem": stem, **(identity.fields if identity else {})}
+        for file in cohort.file.scoring.files:
+            name = _filled(file.name, fields)
+            for path in index.named(name, recording)[:1] if name else ():
+                how = f"as {cohort.name} names it ({file.name})"
+                found.setdefault(path, Companion(path, file.dialect, how))
+    for name, certain in _usual(recording, stem):
+        for path in index.named(name, recording)[:1]:
+            if path != recording:
+                found.setdefault(path, Companion(path, None, "by its name", certain))
+    return tuple(found.values())
+
+
+def _usual(recording: Path, stem: str) -> Iterator[tuple[str, bool]]:
+    fields = {"stem": stem, "name": recording.name}
+    yield from ((_filled(name, fields), True) for name in _USUAL_NAMES)
+    sleep_edf, bids = _SLEEP_EDF.fullmatch(stem), _BIDS.fullmatch(stem)
+    if sleep_edf:
+        yield f"{sleep_edf['night']}?-hypnogram.edf", True
+        yield f"{sleep_edf['night']}?-hypnogram.bdf", True
+    if bids:
+        yield f"{bids['entities']}_events.tsv", True
+    yield from ((_filled(name, fields), False) for name in _MAYBE_NAMES)
+
+
+def _filled(name: str, fields: Mapping[str, str]) -> str:
+    """Fields filled in; empty where the recording's name lacks one."""
+    missing = [field for field in re.findall(r"{(\w+)}", name) if field not in fields]
+    return "" if missing else re.sub(r"{(\w+)}", lambda match: fields[match[1]], name)
+
+
+def _stem(path: Path) -> str:
+    """Name without the ending, ``night.edf.gz`` included."""
+    return _RECORDING_SUFFIX.sub("", path.name) if _RECORDING_SUFFIX.search(path.name) else path.stem
+
+
+def _below(root: Path) -> Iterator[Path]:
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (Path(folder) / name for name in sorted(names))
+
+
+def _shared_parts(one: Path, other: Path) -> int:
+    same = 0
+    for left, right in zip(one.parts, other.parts, strict=False):
+        if left != right:
+            break
+        same += 1
+    return same

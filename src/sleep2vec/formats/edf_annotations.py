@@ -1,58 +1,28 @@
 """Annotations of EDF+ files: sleep stages and events.
 
 A time-stamped annotation list (TAL) is ``+onset[\\x15duration]\\x14text\\x14...\\x14\\0`` (EDF+ section 2.2.2); the
-words are those of the EDF+ standard texts (https://www.edfplus.info/specs/edftexts.html) and of the AASM Manual.
+words are read by `formats.annotation_words`.
 """
 
 import math
 import re
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 from pathlib import Path
-from types import MappingProxyType
 
+from sleep2vec.formats.annotation_words import kind_of
 from sleep2vec.formats.edf_header import read_header
 from sleep2vec.formats.edf_records import annotation_records, timeline_of
 from sleep2vec.vocabulary.errors import UnreadableFileError
-from sleep2vec.vocabulary.events import Event, EventKind
+from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
+from sleep2vec.vocabulary.scoring import EVERYBODYS_WORDS, Scoring, ScoringWords
 from sleep2vec.vocabulary.stages import NotAStageError, StageSpan, stage_of
 
 _PIECE = re.compile(rb"[^\0]+")
 _TAL = re.compile(rb"([+-]\d+(?:[.,]\d*)?)(?:\x15(\d*(?:[.,]\d*)?))?\x14(.*)\x14", re.DOTALL)
 
-# How an event is written, and the words that say so wherever they stand in an annotation.
-EVENT_WORDS: MappingProxyType[EventKind, str] = MappingProxyType(
-    {
-        "obstructive_apnea": "Obstructive apnea",
-        "central_apnea": "Central apnea",
-        "mixed_apnea": "Mixed apnea",
-        "apnea": "Apnea",
-        "hypopnea": "Hypopnea",
-        "rera": "RERA",
-        "periodic_breathing": "Periodic breathing",
-        "arousal": "EEG arousal",
-        "desaturation": "Oxygen desaturation",
-        "limb_movement": "Limb movement",
-        "lights_off": "Lights off",
-        "lights_on": "Lights on",
-    }
-)
-_APNEA = r"(sleep )?apno?ea"
-_PATTERNS: tuple[tuple[EventKind, re.Pattern[str]], ...] = (
-    ("lights_off", re.compile(r"\blights?[ _-]*(off|out)\b")),
-    ("lights_on", re.compile(r"\blights?[ _-]*on\b")),
-    ("hypopnea", re.compile(r"\bhypopno?ea\b")),
-    ("obstructive_apnea", re.compile(rf"\bobstructive[ _-]*{_APNEA}\b|\b{_APNEA}[ ,_(|-]*obstructive\b")),
-    ("central_apnea", re.compile(rf"\bcentral[ _-]*{_APNEA}\b|\b{_APNEA}[ ,_(|-]*central\b")),
-    ("mixed_apnea", re.compile(rf"\bmixed[ _-]*{_APNEA}\b|\b{_APNEA}[ ,_(|-]*mixed\b")),
-    ("desaturation", re.compile(r"\bdesat(uration)?\b")),
-    ("arousal", re.compile(r"\barousal\b")),
-)
-# An effort-related arousal is an event of breathing; a doubted or denied one is a remark, not a score.
-_NOT_A_SCORE = re.compile(r"\brera\b|effort.related|\b(no|not|without|possible|probable|before|after|during)\b|\?")
-_LONGEST_SCORE_WORDS = 7
 _LATEST_S = 1e9  # 30 years: behind it stands no time but garbage
 
 
@@ -96,20 +66,9 @@ def _decoded(text: bytes) -> str:
         return text.decode("latin-1").strip()
 
 
-def kind_of(text: str) -> EventKind | None:
-    """What an annotation says, or None where it is not one of the kinds the project knows.
-
-    ``"Obstructive Apnea"``, ``"Apnea, obstructive"``, ``"SpO2 desaturation 4 %"``, ``"Arousal (spontaneous)"`` are
-    known; an apnea without its type, a RERA and remarks of the staff are not.
-    """
-    words = text.split("@@")[0].lower()  # behind @@ EDF+ names the signals it was seen in
-    if _NOT_A_SCORE.search(words) or len(words.split()) > _LONGEST_SCORE_WORDS:
-        return None
-    found = [(match.start(), kind) for kind, pattern in _PATTERNS if (match := pattern.search(words))]
-    return min(found)[1] if found else None  # "Arousal (hypopnea)" is an arousal: what stands first was scored
-
-
-def stages_and_events(annotations: list[Annotation], zero_s: float = 0.0) -> tuple[list[StageSpan], list[Event]]:
+def stages_and_events(
+    annotations: list[Annotation], zero_s: float = 0.0, words: ScoringWords = EVERYBODYS_WORDS
+) -> tuple[list[StageSpan], list[Event]]:
     """Sort annotations into scored stages and everything else, both in order of time.
 
     A stage without a duration lasts until the next one. Where the same stage is written twice in a row the list has
@@ -118,15 +77,20 @@ def stages_and_events(annotations: list[Annotation], zero_s: float = 0.0) -> tup
     Args:
         annotations: in any order.
         zero_s: the annotations' time of the recording's first sample.
+        words: what the cohort means by its own.
     """
     stages: list[tuple[float, float | None, int | None]] = []
     events: list[Event] = []
     for item in sorted(annotations, key=lambda item: item.onset_s):
         onset_s = round(item.onset_s - zero_s, 9)  # the difference of two decimals, not of their binary neighbours
-        if _is_stage(item):
+        word = item.text.strip().lower()
+        if word in words.stages:
+            stages.append((onset_s, item.duration_s or None, words.stages[word]))
+        elif word not in words.events and _is_stage(item):
             stages.append((onset_s, item.duration_s or None, stage_of(item.text)))
         else:
-            events.append(Event(kind_of(item.text), onset_s, item.duration_s or 0.0, item.text))
+            kind = words.events[word] if word in words.events else kind_of(item.text)
+            events.append(Event(kind, onset_s, item.duration_s or 0.0, item.text))
     return _spans(stages), events
 
 
@@ -154,11 +118,8 @@ def _spans(stages: list[tuple[float, float | None, int | None]]) -> list[StageSp
     return spans
 
 
-def read_hypnogram(path: Path) -> tuple[list[StageSpan], list[Event], datetime | None]:
+def read_hypnogram(path: Path, words: ScoringWords = EVERYBODYS_WORDS) -> Scoring:
     """Read the annotations of an EDF+ or BDF+ file, with or without signals (``SC4001EC-Hypnogram.edf``).
-
-    Returns:
-        Stages and events, their times counting from the start, and the start.
 
     Raises:
         UnreadableFileError: it is no EDF file, or has no annotation channel.
@@ -171,5 +132,6 @@ def read_hypnogram(path: Path) -> tuple[list[StageSpan], list[Event], datetime |
         )
     timeline, _ = timeline_of(header, channels[0])
     annotations = [item for records in channels for item in parse_annotations(records)[0]]
-    stages, events = stages_and_events(annotations, timeline.first_onset_s)
-    return stages, events, header.start and header.start + timedelta(seconds=timeline.first_onset_s)
+    stages, events = stages_and_events(annotations, timeline.first_onset_s, words)
+    start = header.start and header.start + timedelta(seconds=timeline.first_onset_s)
+    return Scoring(tuple(stages), tuple(events), start, "EDF+ annotations")

@@ -17,7 +17,7 @@ import edfio
 import numpy as np
 from numpy.typing import NDArray
 
-from sleep2vec.formats.edf_annotations import EVENT_WORDS, kind_of
+from sleep2vec.formats.annotation_words import EVENT_WORDS, kind_of
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.recording import Recording, Signal

@@ -1,46 +1,154 @@
-"""One door for every format: a file name in, a Recording out."""
+"""One door for every format: a file name in, a Recording with its scoring out."""
 
+import math
+from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
+from datetime import datetime
+from pathlib import Path, PurePath
 
-from sleep2vec.formats.companions import hypnogram_beside
-from sleep2vec.formats.edf_annotations import read_hypnogram
+from sleep2vec.cohorts.catalog import Cohort, Identity, cohort_of
+from sleep2vec.formats.annotations import read_scoring
+from sleep2vec.formats.companions import Companion, FileIndex, companions_of
 from sleep2vec.formats.recordings import read_recording
 from sleep2vec.vocabulary.errors import UnreadableFileError
 from sleep2vec.vocabulary.recording import Recording
+from sleep2vec.vocabulary.scoring import EVERYBODYS_WORDS, NO_DATE, Scoring
+from sleep2vec.vocabulary.stages import StageSpan
+
+_DAY_S = 86_400.0
+_EPOCHS_S = (30.0, 20.0, 15.0, 10.0, 5.0)
 
 
-def read(source: str | Path) -> Recording:
-    """Read a recording, with the stages and events of the hypnogram beside it where it has no stages itself.
+def read(
+    source: str | Path,
+    *,
+    cohort: str | None = None,
+    root: Path | None = None,
+    companions: Sequence[Companion] | None = None,
+) -> Recording:
+    """Read a recording, with the stages and events of the annotation files that belong to it.
+
+    Stages of the recording's own file come first; else those of the first companion that has some. Events of the first
+    companion that has events join the recording's own. `repairs` tells what was taken from where, and which companion
+    could not be used.
+
+    Args:
+        source: the file.
+        cohort: a name of the catalog or a YAML: how its scorings are named and written.
+        root: the cohort's folder, for what the path below it says of person and visit; default the file's folder.
+        companions: the annotation files, where they are known; None looks for them below `root`, else beside the file.
 
     Raises:
         UnreadableFileError: the format is not known, or the file is not what its name says.
+        RecipeError: the cohort's YAML does not fit.
     """
     path = Path(source).expanduser()
     recording = read_recording(path)
-    companion = hypnogram_beside(path)
-    if recording.stages or companion is None:
-        return recording
-    return _with_hypnogram(recording, companion)
+    where = cohort_of(cohort)
+    if companions is None:
+        index = FileIndex.of(root) if root is not None else None
+        companions = companions_of(path, cohort=where, index=index, identity=_identity(path, root, where))
+    return _with_scoring(recording, companions, where)
 
 
-def _with_hypnogram(recording: Recording, companion: Path) -> Recording:
-    try:
-        stages, events, start = read_hypnogram(companion)
-    except UnreadableFileError as error:
-        return replace(recording, repairs=(*recording.repairs, f"The hypnogram beside it was not used: {error}"))
-    shift_s = (start - recording.start).total_seconds() if start and recording.start else 0.0
-    spans = [replace(span, onset_s=span.onset_s + shift_s) for span in stages]
-    if not any(span.onset_s < recording.duration_s and span.onset_s + span.duration_s > 0 for span in spans):
-        note = f"{companion.name} beside it was not used: its stages (from {start}) lie outside the recording."
-        return replace(recording, repairs=(*recording.repairs, note))
+def _identity(path: Path, root: Path | None, cohort: Cohort) -> Identity:
+    inside = root is not None and path.is_relative_to(root)
+    return cohort.identity_of(path.relative_to(root) if inside and root else PurePath(path.name))
+
+
+def _with_scoring(recording: Recording, companions: Sequence[Companion], cohort: Cohort) -> Recording:
+    """Stages of the first companion that has some, events of the first that has some beside the recording's own."""
+    words = cohort.words if cohort.has_file else EVERYBODYS_WORDS
+    wants_stages, wants_events = not recording.stages, True
+    for companion in companions:
+        if not (wants_stages or wants_events) or (recording.stages and not companion.certain):
+            break
+        try:
+            scoring = read_scoring(companion.path, words, companion.dialect)
+        except UnreadableFileError as error:
+            if companion.certain:
+                note = f"The scoring {companion.path.name}, found {companion.how}, was not used: {error}"
+                recording = replace(recording, repairs=(*recording.repairs, note))
+            continue
+        taken = replace(scoring, stages=scoring.stages if wants_stages else (), events=scoring.events * wants_events)
+        if taken.stages or taken.events:
+            recording, used = _laid(recording, scoring, taken, companion)
+            wants_stages, wants_events = wants_stages and not (used and taken.stages), not (used and taken.events)
+    return recording
+
+
+def _laid(recording: Recording, scoring: Scoring, taken: Scoring, companion: Companion) -> tuple[Recording, bool]:
+    """What is taken of a scoring, on the recording's own clock; and whether it could be placed there."""
+    name = companion.path.name
+    scoring = _with_length_of_epoch(scoring, recording.duration_s)
+    shift_s, how = _shift(recording, scoring)
+    if scoring.stages and not _overlaps(scoring.stages, shift_s, recording.duration_s):
+        note = f"{name} was not used: its stages (from {_told(scoring.start)}) lie outside the recording."
+        return replace(recording, repairs=(*recording.repairs, note)), False
     known = {(event.kind, event.onset_s, event.text) for event in recording.events}
-    shifted = [replace(event, onset_s=event.onset_s + shift_s) for event in events]
-    merged = [*recording.events, *(e for e in shifted if (e.kind, e.onset_s, e.text) not in known)]
-    how = f"shifted by {shift_s:g} s" if start and recording.start else "without a shift, a start time is missing"
+    shifted = [replace(event, onset_s=event.onset_s + shift_s) for event in taken.events]
+    events = [*recording.events, *(event for event in shifted if (event.kind, event.onset_s, event.text) not in known)]
+    what = " and ".join(word for word, part in (("stages", taken.stages), ("events", taken.events)) if part)
+    note = f"{what.capitalize()} were taken from {name} ({scoring.dialect}, found {companion.how}), {how}."
     return replace(
         recording,
-        stages=tuple(spans),
-        events=tuple(sorted(merged, key=lambda event: event.onset_s)),
-        repairs=(*recording.repairs, f"Stages and events were taken from {companion.name}, {how}."),
-    )
+        stages=tuple(_moved(span, shift_s, recording.duration_s) for span in scoring.stages)
+        if taken.stages
+        else recording.stages,
+        events=tuple(sorted(events, key=lambda event: event.onset_s)),
+        repairs=(*recording.repairs, note, *(f"{name}: {repair}" for repair in scoring.repairs)),
+    ), True
+
+
+def _with_length_of_epoch(scoring: Scoring, duration_s: float) -> Scoring:
+    """A bare list of stages does not say how long its epochs are: the recording does."""
+    if scoring.epoch_s is not None or len(scoring.stages) < 2:
+        return scoring
+    written_s = {span.duration_s for span in scoring.stages}
+    steps_s = {b.onset_s - a.onset_s for a, b in zip(scoring.stages, scoring.stages[1:], strict=False)}
+    if written_s != {_EPOCHS_S[0]} or steps_s != written_s:
+        return scoring
+    n = len(scoring.stages)
+    fitting = [epoch_s for epoch_s in _EPOCHS_S if 0.9 * duration_s <= n * epoch_s <= 1.02 * duration_s + epoch_s]
+    if not fitting or fitting[0] == _EPOCHS_S[0]:
+        return scoring
+    epoch_s = fitting[0]
+    stages = tuple(StageSpan(i * epoch_s, epoch_s, span.stage) for i, span in enumerate(scoring.stages))
+    told = f"Its {n} stages were read as epochs of {epoch_s:g} s, which fill the recording's {duration_s:g} s."
+    return replace(scoring, stages=stages, epoch_s=epoch_s, repairs=(*scoring.repairs, told))
+
+
+def _shift(recording: Recording, scoring: Scoring) -> tuple[float, str]:
+    """Seconds to add to the scoring's times, and how that is known."""
+    if scoring.start is None:
+        return 0.0, "counted from the recording's first sample"
+    if recording.start is None:
+        return 0.0, "without a shift, a start time is missing"
+    shift_s = (scoring.start - recording.start).total_seconds()
+    how = f"shifted by {shift_s:g} s"
+    if scoring.start.date() == NO_DATE or not _overlaps(scoring.stages, shift_s, recording.duration_s):
+        by_clock_s = (shift_s + _DAY_S / 2) % _DAY_S - _DAY_S / 2
+        if scoring.start.date() == NO_DATE:
+            shift_s, how = by_clock_s, f"shifted by {by_clock_s:g} s, by the time of day"
+            if not _overlaps(scoring.stages, shift_s, recording.duration_s):
+                elapsed_s = (scoring.start - datetime.combine(NO_DATE, datetime.min.time())).total_seconds()
+                if _overlaps(scoring.stages, elapsed_s, recording.duration_s):
+                    shift_s, how = elapsed_s, "its times counted from the recording's first sample"
+        elif scoring.start.year != recording.start.year and _overlaps(scoring.stages, by_clock_s, recording.duration_s):
+            # Dates of shared data are moved to hide who slept, in the recording or in its scoring but not in both.
+            shift_s, how = by_clock_s, f"shifted by {by_clock_s:g} s, by the time of day (the dates are years apart)"
+    return shift_s, how
+
+
+def _overlaps(stages: Sequence[StageSpan], shift_s: float, duration_s: float) -> bool:
+    return any(span.onset_s + shift_s < duration_s and span.onset_s + span.duration_s + shift_s > 0 for span in stages)
+
+
+def _moved(span: StageSpan, shift_s: float, duration_s: float) -> StageSpan:
+    onset_s = span.onset_s + shift_s
+    length_s = span.duration_s if math.isfinite(span.duration_s) else max(duration_s - onset_s, 0.0)
+    return StageSpan(onset_s, length_s, span.stage)
+
+
+def _told(start: datetime | None) -> str:
+    return "the first sample" if start is None else str(start.time() if start.date() == NO_DATE else start)

@@ -29,6 +29,7 @@ class Provenance:
             stored unit; applied at the model's door where the modality is scaled by night.
         device_centre, device_spread: What was already taken out of a signal whose gain means nothing (stored in
             "robust units"), in the unit of the file: ``file = stored * device_spread + device_centre``. None elsewhere.
+        faults: By detector of `harmonization.quality`, the share of tokens it rejects, 0 to 1. A token can have several.
     """
 
     channels: tuple[str, ...]
@@ -39,6 +40,7 @@ class Provenance:
     spread: float
     device_centre: float | None = None
     device_spread: float | None = None
+    faults: dict[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,8 @@ class Night:
         events: Times count from the start of the recording.
         start: Local time of the recording's first sample, or None.
         source: Name of the file it came from, as a person knows it.
-        notes: What a person should know (repairs of the reader, doubts), one sentence each.
+        repairs: What the reader of the file had to mend, one sentence each.
+        notes: What a person should know and may doubt (units, clocks, labels), one sentence each.
     """
 
     night_id: str
@@ -88,6 +91,7 @@ class Night:
     cohort: str | None = None
     site: str | None = None
     source: str = ""
+    repairs: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
 
     def explain(self) -> str:
@@ -108,6 +112,8 @@ class Night:
         for decision in self.decisions:
             use = "-> " + ", ".join(decision.used_for) if decision.used_for else "not used"
             lines.append(f"  {decision.label:<{width}}  {use}: {decision.reason}")
+        if self.repairs:
+            lines += ["", "Repairs", *(f"  {repair}" for repair in self.repairs)]
         if self.notes:
             lines += ["", "Notes", *(f"  {note}" for note in self.notes)]
         return "\n".join(lines)

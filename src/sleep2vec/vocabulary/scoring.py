@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import date, datetime
 
 from sleep2vec.vocabulary.events import Event, EventKind
 from sleep2vec.vocabulary.stages import StageSpan
@@ -25,14 +25,21 @@ class ScoringWords:
     epoch_s: float | None = None
 
 
+EVERYBODYS_WORDS = ScoringWords()
+NO_DATE = date(1, 1, 1)
+"""The day of a `Scoring.start` whose file tells the time of day and no date."""
+
+
 @dataclass(frozen=True)
 class Scoring:
     """Stages and events of one annotation file.
 
     Attributes:
-        stages: Scored spans in order of time; empty where the file holds only events.
+        stages: Scored spans in order of time; empty where the file holds only events. The duration of the last is
+            infinite where the file marks only changes of stage: it lasts until the recording ends.
         events: Everything else that was annotated, in order of time.
-        start: Local time from which onsets count, or None: they then count from the recording's first sample.
+        start: Local time from which onsets count, or None: they then count from the recording's first sample. On
+            `NO_DATE` it is a time of day.
         dialect: What the file is, for a person (``"NSRR XML"``).
         epoch_s: Length of the scorer's epochs, or None where the file does not tell.
         repairs: What the reader had to mend or leave out, one sentence each.
