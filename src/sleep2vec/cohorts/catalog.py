@@ -1,6 +1,7 @@
 """The cohorts that the package knows, and those that a user describes in a YAML of his own."""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
 from importlib import resources
@@ -67,15 +68,16 @@ class Cohort:
 
     def identity_of(self, relative: PurePath) -> Identity:
         """Who slept, as the recording's path relative to the cohort's folder says."""
-        for pattern in self._identity:
-            found = pattern.search(relative.as_posix())
-            if found:
-                return Identity(**{name: text for name, text in found.groupdict().items() if text})
-        return Identity()
+        return Identity(**self.matched(self.file.identity, relative))
 
-    @cached_property
-    def _identity(self) -> tuple[re.Pattern[str], ...]:
-        return tuple(re.compile(pattern, re.IGNORECASE) for pattern in self.file.identity)
+    @staticmethod
+    def matched(patterns: Sequence[str], relative: PurePath) -> dict[str, str]:
+        """Named groups of the first of `patterns` that is found in a path; empty where none is."""
+        for pattern in patterns:
+            found = re.search(pattern, relative.as_posix(), re.IGNORECASE)
+            if found:
+                return {name: text for name, text in found.groupdict().items() if text}
+        return {}
 
 
 def _word(text: str) -> str:

@@ -87,6 +87,8 @@ class MetadataTable(_Strict):
 
     `name` is a file name as in `AnnotationFile`, without fields. `key` says which columns hold what the `identity`
     patterns find (``{subject: nsrrid, visit: visitnumber}``); keys are compared without leading zeros.
+    `identity` are regular expressions that find this table's keys in the recording's path where those of the cohort do
+    not (one table a subgroup); a recording that none matches has no row here.
     `columns` name fields of `vocabulary.subject.Subject`: ``subject_id`` (where the key is a recording, not a person),
     ``age_years``, ``sex`` (codes to female / male), ``family_id``, and of the night: ``site``; `measures` are numbers
     by the names of `Subject.measures`.
@@ -94,6 +96,7 @@ class MetadataTable(_Strict):
 
     name: str
     key: dict[str, str]
+    identity: tuple[str, ...] = ()
     columns: dict[str, Column] = {}
     measures: dict[str, Column] = {}
 

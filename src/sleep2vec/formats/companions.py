@@ -78,6 +78,11 @@ class FileIndex:
             return cls(iter(()))
         return cls(path for path in sorted(folder.iterdir()) if path.is_file())
 
+    @property
+    def paths(self) -> Iterator[Path]:
+        """Every file."""
+        return (path for paths in self._paths_of.values() for path in paths)
+
     def named(self, pattern: str, near: Path) -> list[Path]:
         """Files whose name fits `pattern` (``*`` and ``?`` as in a shell, any case), those nearest to `near` first."""
         pattern = pattern.lower()

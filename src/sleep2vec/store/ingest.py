@@ -1,31 +1,40 @@
 """A folder of recordings into a store, in parallel, with a reason for every file that failed."""
 
 import csv
-import hashlib
 import io
-import os
-import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from sleep2vec.formats.reader import read
 from sleep2vec.harmonization.pipeline import harmonize
 from sleep2vec.store.atomic import remove_leftovers, write_atomically
+from sleep2vec.store.cohort_folder import Job, jobs_of
+from sleep2vec.store.engines import run_jobs
 from sleep2vec.store.manifest import read_description, write_manifest
-from sleep2vec.store.participants import Participant, read_participants
 from sleep2vec.store.schema import night_paths
 from sleep2vec.store.writer import create_store, write_night
 from sleep2vec.vocabulary.errors import Sleep2vecError, StoreError, UsageError
 
-RECORDING_SUFFIXES = (".edf", ".bdf", ".rec")
+_LOCK = ".ingest.lock"
 
 
 @dataclass(frozen=True)
 class Failure:
-    """A file that did not become a night."""
+    """A file that did not become a night.
+
+    Attributes:
+        file: Path below the cohort's folder.
+        step: ``read``, ``harmonize``, ``write``, or ``process`` where the system killed the process.
+        reason: One sentence.
+    """
 
     file: str
+    step: str
     reason: str
 
 
@@ -37,25 +46,28 @@ class IngestReport:
     n_already_there: int
     failures: tuple[Failure, ...]
     n_nights: int
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
-class _Job:
-    path: Path
-    night_id: str
-    participant: Participant
-    cohort: str | None
+class Plan:
+    """What an ingest will do."""
+
+    jobs: tuple[Job, ...]
+    waiting: tuple[Job, ...]
+    notes: tuple[str, ...]
 
 
-def find_recordings(folder: Path) -> list[Path]:
-    """Recordings below `folder`, sorted; files that hold only a hypnogram are left to their recording."""
-    if not folder.is_dir():
-        raise UsageError(f"{folder} is not a folder; name the folder that holds the recordings.")
-    files = (path for path in folder.rglob("*") if path.suffix.lower() in RECORDING_SUFFIXES and path.is_file())
-    found = sorted(path for path in files if "hypnogram" not in path.stem.lower())
-    if not found:
-        raise UsageError(f"{folder} holds no recording ({', '.join(RECORDING_SUFFIXES)}); name another folder.")
-    return found
+def plan_ingest(
+    folder: Path, store: Path, *, cohort: str | None = None, limit: int | None = None, only: Sequence[str] = ()
+) -> Plan:
+    """Which recordings there are, and which of them are not in `store` yet or have changed. Writes nothing.
+
+    Raises:
+        UsageError: see `cohort_folder.jobs_of`; or a night of the store came from another recording.
+    """
+    jobs, notes = jobs_of(folder, cohort=cohort, limit=limit, only=only)
+    return Plan(tuple(jobs), tuple(job for job in jobs if not _is_there(store, job)), tuple(notes))
 
 
 def ingest(
@@ -65,88 +77,102 @@ def ingest(
     cohort: str | None = None,
     workers: int = 1,
     limit: int | None = None,
+    only: Sequence[str] = (),
+    engine: str = "joblib",
+    scheduler: str | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> IngestReport:
     """Harmonise every recording below `folder` into `store`.
 
-    Nights that are already there and whose file has not changed are kept, so a killed ingest goes on where it
-    stopped; the night of a changed file leaves the store before it is made anew. Ages, sexes, people and sites come
-    from ``participants.csv`` in `folder` where there is one (see `read_participants`), else from the files. A
-    recording that fails is listed in ``failures.csv``.
+    Nights that are already there and whose recording, scoring and tables have not changed are kept, so a killed ingest
+    goes on where it stopped, and ends with the bytes that an undisturbed one would have written; the night of a changed
+    file leaves the store before it is made anew. People, ages, sites and scorings come from the cohort's own files (its
+    YAML says where), before them from ``participants.csv`` in `folder` (see `read_participants`), else from the
+    recordings. A recording that fails is listed in ``failures.csv``.
 
     Args:
         folder: the recordings.
         store: a new or empty folder, or a store to add to.
-        cohort: name written into the manifest.
+        cohort: a cohort of the catalog, a YAML of one's own, or any name for the manifest.
         workers: processes; each holds one night at a time.
         limit: take only the first so many recordings.
+        only: take only recordings whose path or night id fits one of these patterns.
+        engine, scheduler: see `engines.run_jobs`.
         progress: called with (done, total) after every recording.
 
     Raises:
-        UsageError: `folder` is none or holds no recording, its table cannot be read, or two recordings would be the
-            same night.
+        UsageError: `folder` is none or holds no recording, a table cannot be read, two recordings would be the same
+            night, or another ingest is writing to `store`.
         StoreError: `store` is something else than a store of this version.
     """
-    paths = find_recordings(folder)[:limit]
-    participants = read_participants(folder)
-    jobs = [_job(path, folder, participants, cohort) for path in paths]
-    _check_unique(jobs)
+    plan = plan_ingest(folder, store, cohort=cohort, limit=limit, only=only)
     create_store(store)
-    for place in (store, store / "nights"):
-        remove_leftovers(place)
-    waiting = [job for job in jobs if not _is_there(store, job)]
-    _forget(store, waiting)
-    failures = []
-    for done, failure in enumerate(_outcomes(store, waiting, workers), start=1):
-        if failure is not None:
-            failures.append(failure)
-        if progress is not None:
-            progress(len(jobs) - len(waiting) + done, len(jobs))
-    failures.sort(key=lambda failure: failure.file)
-    _write_failures(store, failures)
-    n_nights = write_manifest(store)
-    return IngestReport(len(waiting) - len(failures), len(jobs) - len(waiting), tuple(failures), n_nights)
+    with _locked(store):
+        for place in (store, store / "nights"):
+            remove_leftovers(place)
+        _forget(store, plan.waiting)
+        failures, n_there = [], len(plan.jobs) - len(plan.waiting)
+        outcomes = run_jobs(
+            partial(_ingest_one, store), plan.waiting, engine=engine, workers=workers, scheduler=scheduler
+        )
+        for done, (job, failure) in enumerate(outcomes, start=n_there + 1):
+            if failure is None:
+                failure = _killed(job)
+            if failure.reason:
+                failures.append(failure)
+            if progress is not None:
+                progress(done, len(plan.jobs))
+        failures.sort(key=lambda failure: failure.file)
+        _write_failures(store, failures)
+        n_nights = write_manifest(store)
+    return IngestReport(len(plan.waiting) - len(failures), n_there, tuple(failures), n_nights, plan.notes)
 
 
-def _outcomes(store: Path, jobs: Sequence[_Job], workers: int) -> Iterator[Failure | None]:
-    if workers <= 1 or len(jobs) <= 1:
-        yield from (_ingest_one(store, job) for job in jobs)
-        return
-    from joblib import Parallel, delayed
-
-    tasks = (delayed(_ingest_one)(store, job) for job in jobs)
-    yield from Parallel(n_jobs=workers, return_as="generator_unordered")(tasks)
-
-
-def _ingest_one(store: Path, job: _Job) -> Failure | None:
+def _ingest_one(store: Path, job: Job) -> Failure:
+    """One recording into the store; a failure without a reason is a success, as None is a killed process."""
+    step = "read"
     try:
-        night = harmonize(read(job.path), night_id=job.night_id, cohort=job.cohort, site=job.participant.site)
-        night = replace(night, subject=job.participant.completed(night.subject))
-        write_night(store, night, _fingerprint(job), str(job.path.resolve()))
+        recording = read(job.path, cohort=job.rules, companions=job.companions)
+        step = "harmonize"
+        night = harmonize(
+            replace(recording, subject=job.participant.completed(recording.subject)),
+            night_id=job.night_id,
+            cohort=job.rules,
+            site=job.participant.site,
+        )
+        step = "write"
+        write_night(store, replace(night, cohort=job.cohort), job.origin)
     except (Sleep2vecError, OSError) as error:
-        return Failure(str(job.path), str(error))
+        return Failure(job.relative, step, " ".join(str(error).split()))
     except Exception as error:  # one bad night in ten thousand is listed, never fatal
-        return Failure(str(job.path), f"unexpected {type(error).__name__}: {error}; please report this file")
-    return None
+        reason = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}; please report this file"
+        return Failure(job.relative, step, reason)
+    return Failure(job.relative, step, "")
 
 
-def _job(path: Path, folder: Path, participants: dict[str, Participant], cohort: str | None) -> _Job:
-    relative = path.relative_to(folder)
-    parts = "__".join(relative.with_suffix("").parts)
-    participant = participants.get(relative.as_posix()) or participants.get(relative.name) or Participant()
-    night_id = participant.night_id or re.sub(r"[^A-Za-z0-9._-]+", "-", parts).lstrip("._-") or "night"
-    return _Job(path, night_id, participant, cohort or participant.cohort)
+def _killed(job: Job) -> Failure:
+    reason = "its process was killed by the system, most often for want of memory; try fewer --workers"
+    return Failure(job.relative, "process", reason)
 
 
-def _check_unique(jobs: Sequence[_Job]) -> None:
-    first_of: dict[str, Path] = {}
-    for job in jobs:
-        other = first_of.setdefault(job.night_id, job.path)
-        if other != job.path:
-            raise UsageError(f"{other} and {job.path} would both be night {job.night_id!r}; rename one of them.")
+@contextmanager
+def _locked(store: Path) -> Iterator[None]:
+    """Two ingests into one store would take each other's nights for leftovers. A lock dies with its process."""
+    lock = FileLock(store / _LOCK, timeout=0)
+    try:
+        lock.acquire()
+    except Timeout:
+        raise UsageError(f"another ingest is writing to {store}; wait for it, or use another store.") from None
+    except (OSError, NotImplementedError):  # a file system without locks
+        yield
+        return
+    try:
+        yield
+    finally:
+        lock.release()
 
 
-def _is_there(store: Path, job: _Job) -> bool:
+def _is_there(store: Path, job: Job) -> bool:
     signals_path, description_path = night_paths(store, job.night_id)
     if not (signals_path.exists() and description_path.exists()):
         return False
@@ -154,18 +180,20 @@ def _is_there(store: Path, job: _Job) -> bool:
         description = read_description(description_path)
     except StoreError:
         return False
-    if description["row"]["source_fingerprint"] == _fingerprint(job):
+    origin = job.origin
+    if description["row"]["source_fingerprint"] == origin.fingerprint:
         return True
-    other = Path(description["file"] or job.path)
-    if other.exists() and not other.samefile(job.path):
+    if (description["file"], description["folder"]) != (origin.file, origin.folder):
+        where = "" if description["folder"] == origin.folder else " of another folder"
         raise UsageError(
-            f"night {job.night_id!r} of {store} came from {other}; {job.path} would take its place. Name the new night "
-            "otherwise (column night_id of participants.csv), or ingest it into another store."
+            f"night {job.night_id!r} of {store} came from {description['file']}{where}; {job.path} would take its "
+            "place. Name the new night otherwise (column night_id of participants.csv), ingest it into another store, or, if "
+            f"it is the same recording, delete {description_path} first."
         )
     return False
 
 
-def _forget(store: Path, jobs: Sequence[_Job]) -> None:
+def _forget(store: Path, jobs: Sequence[Job]) -> None:
     """Take nights that will be made anew out of the manifest: a kill must not leave it with their old constants."""
     stale = [path for _, path in (night_paths(store, job.night_id) for job in jobs) if path.exists()]
     for path in stale:
@@ -174,17 +202,9 @@ def _forget(store: Path, jobs: Sequence[_Job]) -> None:
         write_manifest(store)
 
 
-def _fingerprint(job: _Job) -> str:
-    """Changes when the file, or what the participants' table says of it, changes."""
-    status = job.path.stat()
-    metadata = hashlib.blake2b(repr((job.participant, job.cohort)).encode(), digest_size=8).hexdigest()
-    name = os.fsencode(job.path.name).decode("utf-8", "backslashreplace")  # names of files need not be text
-    return f"{name}|{status.st_size}|{status.st_mtime_ns}|{metadata}"
-
-
 def _write_failures(store: Path, failures: Sequence[Failure]) -> None:
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(["file", "reason"])
-    table.writerows([failure.file, failure.reason] for failure in failures)
+    table.writerow(["file", "step", "reason"])
+    table.writerows([failure.file, failure.step, failure.reason] for failure in failures)
     write_atomically(store / "failures.csv", text.getvalue().encode("utf-8", "backslashreplace"))

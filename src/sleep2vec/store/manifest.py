@@ -28,22 +28,34 @@ class SignalConstants:
     centre: float
     spread: float
     sensor: str
+    channels: str
 
 
 @dataclass(frozen=True)
 class ManifestRow:
-    """One night of a store."""
+    """One night of a store.
+
+    Attributes:
+        people: Within what `subject_id` and `family_id` name somebody (SHHS 1 and 2 are one); None: `cohort`.
+        measures: See `vocabulary.subject.Subject`.
+        events: How many of each kind were scored.
+    """
 
     night_id: str
     subject_id: str | None
     cohort: str | None
+    people: str | None
+    family_id: str | None
+    visit: str | None
     site: str | None
     age_years: float | None
     sex: str | None
+    measures: dict[str, float]
     start: datetime | None
     grid_start_s: float
     n_tokens: int
     n_scored_tokens: int
+    events: dict[str, int]
     source: str
     source_fingerprint: str
     checksum: str
@@ -53,7 +65,12 @@ class ManifestRow:
     @property
     def person(self) -> str:
         """Who it was; a night of an unknown person is a person of its own."""
-        return self.night_id if self.subject_id is None else f"{self.cohort or ''}/{self.subject_id}"
+        return self.night_id if self.subject_id is None else f"{self.people or self.cohort or ''}/{self.subject_id}"
+
+    @property
+    def family(self) -> str:
+        """Who shares a home or genes; a person of no known family is one of its own."""
+        return self.person if self.family_id is None else f"{self.people or self.cohort or ''}/family {self.family_id}"
 
     @property
     def layout(self) -> Layout:
@@ -72,7 +89,8 @@ def write_manifest(store: Path) -> int:
 def description_row(path: Path) -> dict[str, Any]:
     """The manifest row in a night's description. Raises `StoreError` when it is damaged."""
     row: dict[str, Any] = read_description(path)["row"]
-    return {**row, "start": datetime.fromisoformat(row["start"]) if row["start"] else None}
+    maps = {name: sorted(row[name].items()) for name in ("measures", "events")}
+    return {**row, **maps, "start": datetime.fromisoformat(row["start"]) if row["start"] else None}
 
 
 def read_description(path: Path) -> dict[str, Any]:
@@ -110,6 +128,7 @@ def read_manifest(store: Path) -> tuple[ManifestRow, ...]:
 def row_of(row: dict[str, Any]) -> ManifestRow:
     """A row as an object; columns of modalities that the night lacks are None or left out."""
     shared = {name: row[name] for name in ManifestRow.__dataclass_fields__ if name != "signals"}
+    shared |= {name: dict(row[name] or {}) for name in ("measures", "events")}
     present = (name for name in MODALITIES if row.get(f"{name}_sensor") is not None)
     constants = {name: _constants(row, name, SignalConstants.__dataclass_fields__) for name in present}
     return ManifestRow(**shared, signals=constants)

@@ -2,7 +2,9 @@
 
 import csv
 import math
-from dataclasses import dataclass
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from sleep2vec.vocabulary.errors import UsageError
@@ -10,6 +12,7 @@ from sleep2vec.vocabulary.subject import Sex, Subject
 
 OLDEST_YEARS = 125
 _MORE = "(more cells)"
+_MEASURE = re.compile(r"bmi$|(diagnosis|event|time_years)\.\w")
 _SEXES: dict[str, Sex] = {"f": "female", "female": "female", "m": "male", "male": "male"}
 
 
@@ -23,6 +26,9 @@ class Participant:
     sex: Sex | None = None
     site: str | None = None
     cohort: str | None = None
+    family_id: str | None = None
+    visit: str | None = None
+    measures: Mapping[str, float] = field(default_factory=dict)
 
     def completed(self, subject: Subject) -> Subject:
         """The person by this table, with what only the recording knows."""
@@ -30,14 +36,22 @@ class Participant:
             subject_id=self.subject_id or subject.subject_id,
             age_years=self.age_years if self.age_years is not None else subject.age_years,
             sex=self.sex or subject.sex,
+            family_id=self.family_id or subject.family_id,
+            measures={**subject.measures, **self.measures},
         )
+
+    def before(self, other: "Participant") -> "Participant":
+        """What this row says, and `other` where it says nothing."""
+        own = {name: value for name, value in vars(self).items() if value is not None}
+        return Participant(**{**vars(other), **own, "measures": {**other.measures, **self.measures}})
 
 
 def read_participants(folder: Path) -> dict[str, Participant]:
     """Rows of ``participants.csv`` in `folder` by their column ``file`` (path relative to the folder, or name).
 
-    Further columns, all optional: night_id, subject_id, age_years, sex (F/M/female/male), site, cohort. Empty cells
-    and ``n/a`` (BIDS) are unknown. Without the table, an empty dict.
+    Further columns, all optional: night_id, subject_id, age_years, sex (F/M/female/male), site, cohort, family_id,
+    visit, and numbers in columns called ``bmi``, ``diagnosis.X``, ``event.X`` or ``time_years.X`` (see
+    `vocabulary.subject.Subject.measures`). Empty cells and ``n/a`` (BIDS) are unknown. Without the table, an empty dict.
 
     Raises:
         UsageError: the table is not UTF-8 text or has no column ``file``, a file has two rows or a row no file, or an
@@ -89,4 +103,17 @@ def _participant(row: dict[str, str], where: str) -> Participant:
         sex=_SEXES.get(sex),
         site=known.get("site"),
         cohort=known.get("cohort"),
+        family_id=known.get("family_id"),
+        visit=known.get("visit"),
+        measures={name: _number(known[name], name, where) for name in known if _MEASURE.match(name)},
     )
+
+
+def _number(text: str, name: str, where: str) -> float:
+    try:
+        number = float(text)
+    except ValueError:
+        number = math.nan
+    if not math.isfinite(number):
+        raise UsageError(f"{where}: {name} is {text!r}, expected a number, or nothing where it is unknown.")
+    return number

@@ -1,8 +1,8 @@
-"""What a store looks like on disk, version 1.
+"""What a store looks like on disk, version 2.
 
     store.json              version and the modalities it was made with
     manifest.parquet        one row a night, see `manifest_schema`
-    failures.csv            files that could not be ingested, with the reason
+    failures.csv            files that could not be ingested: at which step, and why
     nights/<night_id>.s2v   signals, validity and stages of one night, see `Layout`
     nights/<night_id>.json  the night's manifest row, provenance, events, and the checksum of all that; written
                             last: it completes the night
@@ -24,7 +24,7 @@ import pyarrow as pa
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.modalities import MODALITIES
 
-VERSION = 1
+VERSION = 2
 UNSCORED = 255  # a byte on disk only; in memory an unscored token is NaN
 FULL_SCALE = 32767
 
@@ -71,13 +71,18 @@ def manifest_schema() -> pa.Schema:
         pa.field("night_id", pa.string(), nullable=False),
         pa.field("subject_id", pa.string()),
         pa.field("cohort", pa.string()),
+        pa.field("people", pa.string()),
+        pa.field("family_id", pa.string()),
+        pa.field("visit", pa.string()),
         pa.field("site", pa.string()),
         pa.field("age_years", pa.float64()),
         pa.field("sex", pa.string()),
+        pa.field("measures", pa.map_(pa.string(), pa.float64())),
         pa.field("start", pa.timestamp("us")),
         pa.field("grid_start_s", pa.float64(), nullable=False),
         pa.field("n_tokens", pa.int32(), nullable=False),
         pa.field("n_scored_tokens", pa.int32(), nullable=False),
+        pa.field("events", pa.map_(pa.string(), pa.int32())),
         pa.field("source", pa.string(), nullable=False),
         pa.field("source_fingerprint", pa.string(), nullable=False),
         pa.field("checksum", pa.string(), nullable=False),
@@ -85,7 +90,7 @@ def manifest_schema() -> pa.Schema:
     ]
     for name in MODALITIES:
         fields += [pa.field(f"{name}_{column}", pa.float64()) for column in MODALITY_COLUMNS]
-        fields.append(pa.field(f"{name}_sensor", pa.string()))
+        fields += [pa.field(f"{name}_{column}", pa.string()) for column in ("sensor", "channels")]
     return pa.schema(fields, metadata={"sleep2vec_store_version": str(VERSION)})
 
 

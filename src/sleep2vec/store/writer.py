@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from dataclasses import asdict
+from collections import Counter
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,25 @@ from sleep2vec.store.schema import (
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.night import Night
+
+
+@dataclass(frozen=True)
+class Origin:
+    """Where a night came from, told so that nothing of the machine or its users is in the store.
+
+    Attributes:
+        fingerprint: Changes when the recording, its scoring or what is said of it does; begins with the recording's
+            name and ``|``.
+        file: Path of the recording below the cohort's folder, with ``/``.
+        folder: A hash of the cohort's folder: another folder's file of the same name is another recording.
+        people, visit: See `manifest.ManifestRow`.
+    """
+
+    fingerprint: str = ""
+    file: str | None = None
+    folder: str | None = None
+    people: str | None = None
+    visit: str | None = None
 
 
 def create_store(store: Path) -> None:
@@ -53,17 +73,19 @@ def check_version(store: Path) -> None:
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
         raise StoreError(f"{marker} is damaged; ingest the recordings again into a new folder.") from None
     if version != VERSION:
-        raise StoreError(f"{store} is a store of version {version}, this sleep2vec reads version {VERSION}.")
+        raise StoreError(
+            f"{store} is a store of version {version}, this sleep2vec reads version {VERSION}; "
+            "ingest the recordings again into a new folder."
+        )
 
 
-def write_night(store: Path, night: Night, source_fingerprint: str = "", file: str | None = None) -> dict[str, Any]:
+def write_night(store: Path, night: Night, origin: Origin = Origin()) -> dict[str, Any]:  # noqa: B008 - it is frozen
     """Write `night` and return its manifest row. The night exists once its description does.
 
     Args:
         store: made by `create_store`.
         night: harmonised.
-        source_fingerprint: changes when the recording does; begins with the recording's name and ``|``.
-        file: where the recording lies, so that another one cannot take the night's place unseen.
+        origin: where it came from.
 
     Raises:
         StoreError: the night id cannot name a file, or valid samples are not finite.
@@ -74,14 +96,19 @@ def write_night(store: Path, night: Night, source_fingerprint: str = "", file: s
         "night_id": night.night_id,
         "subject_id": night.subject.subject_id,
         "cohort": night.cohort,
+        "people": origin.people,
+        "family_id": night.subject.family_id,
+        "visit": origin.visit,
         "site": night.site,
         "age_years": night.subject.age_years,
         "sex": night.subject.sex,
+        "measures": dict(sorted(night.subject.measures.items())),
         "start": night.start.isoformat() if night.start else None,
         "grid_start_s": night.grid_start_s,
         "n_tokens": night.n_tokens,
         "n_scored_tokens": 0 if night.stages is None else int(np.isfinite(night.stages).sum()),
-        "source_fingerprint": source_fingerprint,
+        "events": dict(sorted(Counter(event.kind for event in night.events if event.kind).items())),
+        "source_fingerprint": origin.fingerprint,
     }
     parts = []
     for name in modalities:
@@ -95,6 +122,7 @@ def write_night(store: Path, night: Night, source_fingerprint: str = "", file: s
             f"{name}_centre": story.centre,
             f"{name}_spread": story.spread,
             f"{name}_sensor": story.source,
+            f"{name}_channels": " minus ".join(story.channels),
         }
     parts += [night.valid[name].astype(np.uint8).tobytes() for name in modalities]
     parts.append(_stage_bytes(night))
@@ -105,15 +133,17 @@ def write_night(store: Path, night: Night, source_fingerprint: str = "", file: s
     row["provenance_hash"] = hashlib.blake2b(
         json.dumps([provenance, night.absent], sort_keys=True).encode(), digest_size=16
     ).hexdigest()
-    row["source"] = source_fingerprint.split("|")[0] or "memory"
+    row["source"] = origin.fingerprint.split("|")[0] or "memory"
     description: dict[str, Any] = {
         "row": row,
-        "file": file,
+        "file": origin.file,
+        "folder": origin.folder,
         "modalities": modalities,
         "provenance": provenance,
         "absent": night.absent,
         "decisions": [asdict(decision) for decision in night.decisions],
         "events": [asdict(event) for event in night.events],
+        "repairs": night.repairs,
         "notes": night.notes,
     }
     description["description_checksum"] = description_checksum(description)

@@ -1,0 +1,149 @@
+"""A folder of recordings, and what will be done with each of them."""
+
+import fnmatch
+import hashlib
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePath
+
+from sleep2vec.cohorts.catalog import Cohort, cohort_of
+from sleep2vec.formats.companions import Companion, FileIndex, companions_of
+from sleep2vec.formats.recordings import RECORDING_READERS, is_recording
+from sleep2vec.store.cohort_tables import CohortTables
+from sleep2vec.store.participants import Participant, read_participants
+from sleep2vec.store.writer import Origin
+from sleep2vec.vocabulary.errors import UsageError
+
+
+@dataclass(frozen=True)
+class Job:
+    """One recording on its way to a night.
+
+    Attributes:
+        path: The recording.
+        relative: Its path below the folder, with ``/``.
+        night_id: Name of the night.
+        participant: What tables and the path say of the person.
+        cohort: As the manifest keeps it, or None.
+        rules: Name or YAML of the cohort whose rules read the recording; None: the generic ones.
+        companions: Its annotation files.
+        origin: What the store keeps of where the night came from.
+    """
+
+    path: Path
+    relative: str
+    night_id: str
+    participant: Participant
+    cohort: str | None
+    rules: str | None
+    companions: tuple[Companion, ...]
+    origin: Origin
+
+
+def jobs_of(
+    folder: Path, *, cohort: str | None = None, limit: int | None = None, only: Sequence[str] = ()
+) -> tuple[list[Job], list[str]]:
+    """What an ingest of `folder` will do, in the order of the recordings' paths, and notes on the cohort's tables.
+
+    Args:
+        folder: searched to any depth, in one walk.
+        cohort: a name of the catalog, any other name, or a YAML.
+        limit: take only the first so many recordings.
+        only: take only recordings whose path below `folder` or night fits one of these (``*`` and ``?`` as in a shell).
+
+    Raises:
+        UsageError: there is no such folder or no recording in it, a table cannot be read, or two recordings would be
+            the same night.
+    """
+    if not folder.is_dir():
+        raise UsageError(f"{folder} is not a folder; name the folder that holds the recordings.")
+    rules = cohort_of(cohort)
+    index = FileIndex.of(folder)
+    participants = read_participants(folder)
+    tables = CohortTables(rules, folder, index)
+    jobs = [
+        _job(path, folder, cohort, rules, index, participants, tables) for path in find_recordings(folder, rules, index)
+    ]
+    _check_unique(jobs)
+    chosen = [job for job in jobs if not only or _is_wanted(job, only)]
+    if not chosen:
+        raise UsageError(
+            f"none of the {len(jobs)} recordings of {folder} fits {' or '.join(map(repr, only))}; "
+            "patterns are compared with the path below the folder and with the night id."
+        )
+    return chosen[:limit], tables.notes
+
+
+def find_recordings(folder: Path, rules: Cohort, index: FileIndex) -> list[Path]:
+    """Recordings below `folder`, sorted; hypnograms and other annotation files are left to their recording."""
+    globs = [pattern.lower() for pattern in rules.file.recordings]
+    found = [path for path in index.paths if is_recording(path)]
+    fitting = [path for path in found if not globs or any(fnmatch.fnmatch(path.name.lower(), glob) for glob in globs)]
+    if found and not fitting:
+        raise UsageError(
+            f"{folder} holds {len(found)} recordings, but none is named like one of {rules.name} ({', '.join(globs)}); "
+            "name another folder or another cohort."
+        )
+    if not fitting:
+        raise UsageError(f"{folder} holds no recording ({', '.join(RECORDING_READERS)}); name another folder.")
+    return sorted(fitting)
+
+
+def _job(
+    path: Path,
+    folder: Path,
+    cohort: str | None,
+    rules: Cohort,
+    index: FileIndex,
+    participants: dict[str, Participant],
+    tables: CohortTables,
+) -> Job:
+    relative = path.relative_to(folder)
+    own = participants.get(relative.as_posix()) or participants.get(relative.name) or Participant()
+    participant = own.before(tables.participant_of(relative))
+    companions = companions_of(path, cohort=rules, index=index, identity=rules.identity_of(relative))
+    name = rules.name if cohort else participant.cohort
+    night_id = participant.night_id or _night_id(relative)
+    people = min((rules.name, *rules.file.same_people_as)) if rules.file.same_people_as else None
+    fingerprint = _fingerprint(path, participant, name, rules, companions)
+    # Names of files need not be text.
+    told = os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
+    origin = Origin(fingerprint, told, _hash(str(folder.resolve())), people, participant.visit)
+    return Job(path, told, night_id, participant, name, cohort or participant.cohort, companions, origin)
+
+
+def _night_id(relative: PurePath) -> str:
+    plain = re.sub(r"(\.(edf|bdf|rec|hea))?(\.(gz|xz|bz2))?$", "", "__".join(relative.parts), flags=re.IGNORECASE)
+    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).lstrip("._-") or "night"
+
+
+def _fingerprint(
+    path: Path, participant: Participant, cohort: str | None, rules: Cohort, companions: Sequence[Companion]
+) -> str:
+    """Changes when the recording, its scoring, or what tables and the cohort's YAML say of it changes."""
+    status = path.stat()
+    scorings = [(c.path.name, c.dialect, c.path.stat().st_size, c.path.stat().st_mtime_ns) for c in companions]
+    told = _hash(repr((participant, cohort, scorings)) + rules.file.model_dump_json())
+    name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
+    return f"{name}|{status.st_size}|{status.st_mtime_ns}|{told}"
+
+
+def _hash(text: str) -> str:
+    return hashlib.blake2b(os.fsencode(text), digest_size=8).hexdigest()
+
+
+def _is_wanted(job: Job, only: Sequence[str]) -> bool:
+    names = (job.relative, PurePath(job.relative).name, job.night_id)
+    return any(fnmatch.fnmatchcase(name, pattern) for name in names for pattern in only)
+
+
+def _check_unique(jobs: Sequence[Job]) -> None:
+    first_of: dict[str, Path] = {}
+    for job in jobs:
+        other = first_of.setdefault(
+            job.night_id.lower(), job.path
+        )  # some file systems do not tell letters' cases apart
+        if other != job.path:
+            raise UsageError(f"{other} and {job.path} would both be night {job.night_id!r}; rename one of them.")
