@@ -9,9 +9,19 @@ from sleep2vec.data.splits import SplitConfig, split_by_person
 from sleep2vec.store.manifest import ManifestRow
 
 
-def row(night_id: str, subject: str | None, cohort: str | None = "c") -> ManifestRow:
+def row(
+    night_id: str,
+    subject: str | None,
+    cohort: str | None = "c",
+    people: str | None = None,
+    family: str | None = None,
+    site: str | None = None,
+) -> ManifestRow:
     start = datetime(2024, 1, 1)
-    return ManifestRow(night_id, subject, cohort, None, None, None, start, 0.0, 100, 0, "s", "f", "k", "p", {})
+    who = {"night_id": night_id, "subject_id": subject, "cohort": cohort, "people": people, "family_id": family}
+    said = {"visit": None, "site": site, "age_years": None, "sex": None, "measures": {}, "start": start}
+    kept = {"source": "s", "source_fingerprint": "f", "checksum": "k", "provenance_hash": "p", "signals": {}}
+    return ManifestRow(**who, **said, grid_start_s=0.0, n_tokens=100, n_scored_tokens=0, events={}, **kept)
 
 
 def rows_of(subjects):

@@ -17,7 +17,8 @@ import pytest
 from store_nights import made_recording
 
 from sleep2vec.formats.edf_writer import write_edf
-from sleep2vec.store.ingest import find_recordings, ingest
+from sleep2vec.store.cohort_folder import jobs_of
+from sleep2vec.store.ingest import ingest
 from sleep2vec.store.manifest import read_manifest
 from sleep2vec.store.reader import Store
 from sleep2vec.store.verify import damaged_nights
@@ -255,7 +256,9 @@ def test_a_second_folder_cannot_take_the_place_of_a_night(tmp_path: Path):
     store = tmp_path / "store"
     ingest(tmp_path / "alpha", store)
     before = files_of(store)
-    with pytest.raises(UsageError, match=r"night 'night1' of .* came from .*alpha/night1.edf; .*beta/night1.edf would"):
+    with pytest.raises(
+        UsageError, match=r"night 'night1' of .* came from night1.edf of another folder; .*beta/night1.edf would"
+    ):
         ingest(tmp_path / "beta", store)
     assert files_of(store) == before
     (tmp_path / "beta" / "participants.csv").write_text("file,night_id\nnight1.edf,beta1\n")
@@ -289,10 +292,10 @@ def test_names_that_are_no_text_are_listed_and_harm_nobody(recordings: Path, tmp
 
 def test_folders_without_recordings_are_refused(tmp_path: Path):
     (tmp_path / "SC4001EC-Hypnogram.edf").touch()
-    with pytest.raises(UsageError, match=r"holds no recording \(.edf, .bdf, .rec\); name another folder"):
-        find_recordings(tmp_path)
+    with pytest.raises(UsageError, match=r"holds no recording \(.edf, .bdf, .rec.*\); name another folder"):
+        jobs_of(tmp_path)
     with pytest.raises(UsageError, match="is not a folder; name the folder that holds the recordings"):
-        find_recordings(tmp_path / "none")
+        jobs_of(tmp_path / "none")
 
 
 def test_the_start_and_the_grid_are_kept(recordings: Path, tmp_path: Path):

@@ -188,12 +188,12 @@ def test_a_night_being_replaced_is_not_there_until_it_is_whole(tmp_path: Path, m
     assert [path.name for path in (tmp_path / "nights").iterdir()] == ["n1.s2v"]
 
 
-def test_the_manifest_says_version_1_and_what_the_night_said(tmp_path: Path):
+def test_the_manifest_says_version_2_and_what_the_night_said(tmp_path: Path):
     night = made_night(start=datetime(2024, 3, 1, 22, 30, 15), cohort="shhs", site="alpha")
     store_of(tmp_path, night, made_night("n2", subject=Subject(), stages=None))
     table = pq.read_table(tmp_path / "manifest.parquet")
-    assert table.schema.metadata[b"sleep2vec_store_version"] == b"1"
-    assert json.loads((tmp_path / "store.json").read_text())["sleep2vec_store_version"] == 1
+    assert table.schema.metadata[b"sleep2vec_store_version"] == b"2"
+    assert json.loads((tmp_path / "store.json").read_text())["sleep2vec_store_version"] == 2
     first, second = table.to_pylist()
     told = ("night_id", "subject_id", "cohort", "site", "age_years", "sex", "start", "grid_start_s", "n_tokens")
     assert tuple(first[name] for name in told) == (
@@ -263,8 +263,10 @@ def test_broken_stores_say_what_is_wrong(tmp_path: Path):
     assert "manifest.parquet is damaged" in complaint()
     manifest.unlink()
     assert "has no manifest: its ingest did not finish; run `sleep2vec ingest` again." in complaint()
-    marker.write_text('{"sleep2vec_store_version": 2}')
-    assert "is a store of version 2, this sleep2vec reads version 1." in complaint()
+    marker.write_text('{"sleep2vec_store_version": 1}')
+    assert (
+        "is a store of version 1, this sleep2vec reads version 2; ingest the recordings again into a new" in complaint()
+    )
     for damage in (b"", b"[]", b"{}", b"\xff\xfe\x00", b"7"):
         marker.write_bytes(damage)
         assert "store.json is damaged; ingest the recordings again into a new folder." in complaint()
@@ -274,5 +276,5 @@ def test_a_manifest_of_another_version_is_not_read(tmp_path: Path):
     store_of(tmp_path, made_night())
     table = pq.read_table(tmp_path / "manifest.parquet")
     pq.write_table(table.replace_schema_metadata({"sleep2vec_store_version": "3"}), tmp_path / "manifest.parquet")
-    with pytest.raises(StoreError, match=r"manifest.parquet says version 3, this sleep2vec reads 1"):
+    with pytest.raises(StoreError, match=r"manifest.parquet says version 3, this sleep2vec reads 2"):
         read_manifest(tmp_path)

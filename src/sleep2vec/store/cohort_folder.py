@@ -111,7 +111,7 @@ def _job(
     # Names of files need not be text.
     told = os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
     origin = Origin(fingerprint, told, _hash(str(folder.resolve())), people, participant.visit)
-    return Job(path, told, night_id, participant, name, cohort or participant.cohort, companions, origin)
+    return Job(path, relative.as_posix(), night_id, participant, name, cohort or participant.cohort, companions, origin)
 
 
 def _night_id(relative: PurePath) -> str:

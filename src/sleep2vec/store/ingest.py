@@ -187,8 +187,8 @@ def _is_there(store: Path, job: Job) -> bool:
         where = "" if description["folder"] == origin.folder else " of another folder"
         raise UsageError(
             f"night {job.night_id!r} of {store} came from {description['file']}{where}; {job.path} would take its "
-            "place. Name the new night otherwise (column night_id of participants.csv), ingest it into another store, or, if "
-            f"it is the same recording, delete {description_path} first."
+            "place. Name the new night otherwise (column night_id of participants.csv), ingest it into another store, "
+            f"or, if it is the same recording, delete {description_path} first."
         )
     return False
 

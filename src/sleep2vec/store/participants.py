@@ -51,7 +51,8 @@ def read_participants(folder: Path) -> dict[str, Participant]:
 
     Further columns, all optional: night_id, subject_id, age_years, sex (F/M/female/male), site, cohort, family_id,
     visit, and numbers in columns called ``bmi``, ``diagnosis.X``, ``event.X`` or ``time_years.X`` (see
-    `vocabulary.subject.Subject.measures`). Empty cells and ``n/a`` (BIDS) are unknown. Without the table, an empty dict.
+    `vocabulary.subject.Subject.measures`). Empty cells and ``n/a`` (BIDS) are unknown. Without the table, an
+    empty dict.
 
     Raises:
         UsageError: the table is not UTF-8 text or has no column ``file``, a file has two rows or a row no file, or an

@@ -79,7 +79,7 @@ def check_version(store: Path) -> None:
         )
 
 
-def write_night(store: Path, night: Night, origin: Origin = Origin()) -> dict[str, Any]:  # noqa: B008 - it is frozen
+def write_night(store: Path, night: Night, origin: Origin = Origin()) -> dict[str, Any]:
     """Write `night` and return its manifest row. The night exists once its description does.
 
     Args:
