@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from sleep2vec.data.splits import SplitConfig, split_by_person
+from sleep2vec.data.splits import SplitConfig, split_nights
 from sleep2vec.data.window import WindowReader
 from sleep2vec.inference.predictor import load
 from sleep2vec.metrics.agreement import agreement
@@ -87,7 +87,7 @@ def run(folder: Path, options: argparse.Namespace) -> dict[str, dict[str, list[f
 def kappa_on_unseen(model: Path, store: Store, modalities: tuple[str, ...] | None) -> float:
     """Kappa over all tokens of the test people, from some modalities alone."""
     loaded = load(model)
-    unseen = split_by_person(store.rows, SplitConfig.model_validate(SPLIT)).test
+    unseen = split_nights(store.rows, SplitConfig.model_validate(SPLIT)).test
     batches = validation_batches(WindowReader(store), unseen, modalities or loaded.modalities)
     pairs = staged_nights(loaded.stager, batches)
     scored, predicted = (np.concatenate(side) for side in zip(*pairs, strict=True))

@@ -169,7 +169,7 @@ def test_an_ingest_in_which_everything_failed(sleep2vec, recordings: Path, tmp_p
     outcome = sleep2vec("ingest", folder, tmp_path / "store", "--workers", "1")
     assert outcome.code == WORK_FAILED
     assert "0 nights written, 0 were there, 1 failed" in outcome.out
-    assert "text.edf: " in outcome.err
+    assert "text.edf (read): " in outcome.err
     assert "failures.csv" in outcome.err
     assert "Traceback" not in outcome.err
 
@@ -202,7 +202,7 @@ def test_command_lines_that_make_no_sense(sleep2vec, monkeypatch, tmp_path: Path
 
 
 def test_stopping_it_is_no_crash(sleep2vec, recordings: Path, monkeypatch):
-    def stopped(path):
+    def stopped(path, **_):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("sleep2vec.formats.reader.read", stopped)

@@ -97,7 +97,7 @@ def test_five_mistakes_are_told_at_once(tmp_path: Path):
 
 def test_a_word_without_a_neighbour_lists_what_is_known(tmp_path: Path):
     told = complaint(written(tmp_path, "run: {steps: 1}\nsplit: {qqq: 1}\n"))
-    assert "split.qqq: there is no such setting (known here: validation, test, seed)" in told
+    assert "split.qqq: there is no such setting (known here: validation, test, seed, by, test_sites, file)" in told
 
 
 def test_finetuning_starts_from_one_thing():

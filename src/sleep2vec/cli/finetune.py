@@ -12,6 +12,9 @@ def command(
     settings: Annotated[
         list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
     ] = None,
+    i_know: Annotated[
+        bool, typer.Option("--i-know", help="Allow a split that puts one person or family on two sides.")
+    ] = False,
 ) -> None:
     """Fine-tune a model for staging from any subset of sensors. Run it again to go on where it was stopped."""
     from sleep2vec.cli.training_progress import training_bar
@@ -22,6 +25,6 @@ def command(
     from sleep2vec.recipes.finetuning import run_finetuning
 
     with training_bar("finetune", checked.batch_windows) as watch:
-        scores = run_finetuning(checked, watch)
+        scores = run_finetuning(checked, watch, i_know=i_know)
     typer.echo(", ".join(f"{name} {value:.3f}" for name, value in scores.items()) or "nobody was kept for validation")
     typer.echo(f"model: {checked.out}")

@@ -12,34 +12,65 @@ NAME = "inspect"
 
 
 def command(
-    target: Annotated[Path, typer.Argument(help="A recording (EDF, BDF), a store, or a model folder.")],
+    target: Annotated[
+        Path, typer.Argument(help="A recording, a store, a model, or (with --cohort) a folder of recordings.")
+    ],
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
+    cohort: Annotated[
+        str | None,
+        typer.Option(help="A folder of recordings: what its labels would become by the rules of this cohort or YAML."),
+    ] = None,
     check: Annotated[bool, typer.Option("--verify", help="A store: compare every night with its checksum.")] = False,
 ) -> None:
-    """Say what became of each channel of a recording, or what a store or a model holds."""
-    if (target / "store.json").exists():
+    """Say what became of each channel of a recording, what labels would become, or what a store or a model holds."""
+    if cohort is not None and target.is_dir() and not (target / "store.json").exists():
+        words, facts = _folder(target, cohort)
+    elif (target / "store.json").exists():
         words, facts = _store(target, check)
     elif check:
         raise UsageError(f"--verify is for a store, and {target} is none (it has no store.json).")
     elif target.is_dir() and not any((target / name).exists() for name in ("config.json", "model.safetensors")):
         raise UsageError(
             f"{target} is neither a store (store.json) nor a model (config.json); "
-            "name one recording in it, or make a store of it with `sleep2vec ingest`."
+            "name one recording in it, see its labels with --cohort generic, or make a store of it with `ingest`."
         )
     elif target.is_dir():
         words, facts = _model(target)
     else:
-        words, facts = _recording(target)
+        words, facts = _recording(target, cohort)
     typer.echo(json.dumps(facts, indent=1, default=str) if as_json else words)
 
 
-def _recording(path: Path) -> tuple[str, dict[str, Any]]:
+def _folder(folder: Path, cohort: str) -> tuple[str, dict[str, Any]]:
+    from sleep2vec.cohorts.catalog import cohort_of
+    from sleep2vec.formats.recordings import read_recording
+    from sleep2vec.harmonization.coverage import coverage_of
+    from sleep2vec.store.cohort_folder import jobs_of
+    from sleep2vec.vocabulary.errors import Sleep2vecError
+    from sleep2vec.vocabulary.recording import Recording
+
+    jobs, notes = jobs_of(folder, cohort=cohort)
+    recordings: list[tuple[str, Recording | str]] = []
+    for job in jobs:
+        try:
+            recordings.append((job.relative, read_recording(job.path)))
+        except (Sleep2vecError, OSError) as error:
+            recordings.append((job.relative, " ".join(str(error).split())))
+    coverage = coverage_of(recordings, cohort_of(cohort))
+    n_scored = sum(any(companion.certain for companion in job.companions) for job in jobs)
+    n_known = sum(job.participant.subject_id is not None for job in jobs)
+    told = [f"scoring found beside {n_scored} of {len(jobs)} recordings, a person known by name or table for {n_known}"]
+    words = "\n".join([coverage.words(), "", *told, *(f"table {note}" for note in notes)])
+    return words, {**coverage.facts(), "n_with_scoring": n_scored, "n_with_person": n_known, "tables": notes}
+
+
+def _recording(path: Path, cohort: str | None) -> tuple[str, dict[str, Any]]:
     from dataclasses import asdict
 
     from sleep2vec.formats.reader import read
     from sleep2vec.harmonization.pipeline import harmonize
 
-    night = harmonize(read(path), night_id=path.stem)
+    night = harmonize(read(path, cohort=cohort), night_id=path.stem, cohort=cohort)
     facts = {
         "night": night.night_id,
         "n_tokens": night.n_tokens,

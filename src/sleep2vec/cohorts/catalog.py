@@ -3,6 +3,7 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path, PurePath
@@ -100,6 +101,12 @@ def cohort_of(name: str | None = None) -> Cohort:
         return Cohort(file.name, file)
     known = name.lower() in known_cohorts() - {GENERIC}
     return Cohort(name.lower() if known else name, _packaged(name.lower()) if known else None)
+
+
+def closest_cohort(name: str) -> str | None:
+    """The cohort whose name is most like `name`, if one is."""
+    found = get_close_matches(name.lower(), known_cohorts() - {GENERIC}, n=1)
+    return found[0] if found else None
 
 
 @lru_cache

@@ -1,22 +1,57 @@
-"""Which people train, which choose, which judge. Never a person on two sides."""
+"""Which people train, which choose, which judge. Never a person, nor a family, on two sides."""
 
+import csv
 import hashlib
-from collections.abc import Sequence
-from typing import Annotated
+import io
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sleep2vec.store.manifest import ManifestRow
+from sleep2vec.vocabulary.errors import UsageError
+
+Side = Literal["train", "validation", "test"]
+Unit = Literal["family", "person", "site"]
+SIDES: tuple[Side, ...] = ("train", "validation", "test")
+_SIDE_OF_WORD: Mapping[str, Side] = {
+    **dict.fromkeys(("train", "training", "pretrain"), "train"),
+    **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
+    **dict.fromkeys(("test", "testing", "eval"), "test"),
+}
+_ID_COLUMNS = ("night_id", "subject_id", "nsrrid", "subject", "participant_id", "id")
+_MOST_TOLD = 3
 
 
 class SplitConfig(BaseModel):
-    """Shares of people kept from training, drawn by a hash of the person, so that a split survives new nights."""
+    """Shares kept from training, drawn by a hash, so that a split survives new nights; or a published split.
+
+    Attributes:
+        validation, test: Shares of all units, 0 to 1.
+        seed: Another seed draws others.
+        by: What stays together. A family is people with one `family_id` (and a person without one); a site takes all
+            its people, and all sites of one person or family, along.
+        test_sites: Sites (``cohort/site``, or ``site`` alone) whose people all go to test.
+        file: A published split: CSV or TSV with a column ``split`` and one of night_id or subject_id, or JSON with
+            lists of ids under train, validation and test. What it does not name is not used.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
 
     validation: Annotated[float, Field(ge=0, lt=1)] = 0.1
     test: Annotated[float, Field(ge=0, lt=1)] = 0.1
     seed: int = 0
+    by: Unit = "family"
+    test_sites: tuple[str, ...] = ()
+    file: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        if self.file is not None and self.test_sites:
+            raise ValueError("a split comes from `file` or is drawn (`test_sites`), not both")
+        return self
 
 
 class Split(BaseModel):
@@ -29,29 +64,148 @@ class Split(BaseModel):
     test: tuple[str, ...]
 
 
-def split_by_person(rows: Sequence[ManifestRow], config: SplitConfig) -> Split:
-    """Divide nights so that all nights of a person fall on one side.
+def split_nights(rows: Sequence[ManifestRow], config: SplitConfig, *, i_know: bool = False) -> Split:
+    """Divide nights as `config` says.
 
-    People are ordered by a hash of (seed, person); the first share goes to test, the next to validation.
-    Shares are of all people, rounded, at least one person where the share is above 0 and there are people enough;
-    at least one person is left to train.
+    Units are ordered by a hash of (seed, unit); the first share goes to test, the next to validation. Shares are of all
+    units, rounded, at least one unit where the share is above 0 and there are units enough; at least one is left to
+    train.
+
+    Args:
+        rows: nights of a store.
+        config: how.
+        i_know: let a person or a family stand on two sides (``--i-know`` on the command line).
+
+    Raises:
+        UsageError: people or families would leak from one side to another, or the split's file cannot be read or names
+            no night of the store.
     """
-    people = sorted({row.person for row in rows}, key=lambda person: _rank(person, config.seed))
-    n_test = _n_people(config.test, len(people), len(people))
-    n_validation = _n_people(config.validation, len(people), len(people) - n_test)
-    side_of = {
-        person: "test" if rank < n_test else "validation" if rank < n_test + n_validation else "train"
-        for rank, person in enumerate(people)
-    }
-    nights: dict[str, list[str]] = {"train": [], "validation": [], "test": []}
+    side_of = _published(rows, config.file) if config.file else _drawn(rows, config)
+    nights: dict[Side, list[str]] = {side: [] for side in SIDES}
     for row in rows:
-        nights[side_of[row.person]].append(row.night_id)
+        if row.night_id in side_of:
+            nights[side_of[row.night_id]].append(row.night_id)
+    if not i_know:
+        _refuse_leaks(rows, side_of, config)
     return Split(**{side: tuple(ids) for side, ids in nights.items()})
 
 
-def _n_people(share: float, total: int, available: int) -> int:
+def _drawn(rows: Sequence[ManifestRow], config: SplitConfig) -> dict[str, Side]:
+    unit_of = _units(rows, config.by)
+    held_out = {unit_of[row.night_id] for row in rows if {row.site, _site(row)} & set(config.test_sites)}
+    if config.test_sites and not held_out:
+        sites = sorted({_site(row) for row in rows})
+        raise UsageError(f"the store has no site {', '.join(config.test_sites)}; it has {', '.join(sites)}.")
+    units = sorted(set(unit_of.values()) - held_out, key=lambda unit: _rank(unit, config.seed))
+    n_test = 0 if held_out else _n_units(config.test, len(units), len(units))
+    n_validation = _n_units(config.validation, len(units), len(units) - n_test)
+    side_of_unit: dict[str, Side] = dict.fromkeys(held_out, "test")
+    for rank, unit in enumerate(units):
+        side_of_unit[unit] = "test" if rank < n_test else "validation" if rank < n_test + n_validation else "train"
+    return {row.night_id: side_of_unit[unit_of[row.night_id]] for row in rows}
+
+
+def _units(rows: Sequence[ManifestRow], by: Unit) -> dict[str, str]:
+    """What each night must stay together with."""
+    if by == "person":
+        return {row.night_id: row.person for row in rows}
+    if by == "family":
+        return {row.night_id: row.family for row in rows}
+    # Whoever slept at two sites ties them together: unite until nothing changes.
+    first_of: dict[str, str] = {}
+
+    def root(name: str) -> str:
+        while first_of.setdefault(name, name) != name:
+            name = first_of[name]
+        return name
+
+    for row in rows:
+        one, other = sorted((root(f"site {_site(row)}"), root(f"family {row.family}")), reverse=True)
+        first_of[other] = one
+    return {row.night_id: root(f"site {_site(row)}") for row in rows}
+
+
+def _published(rows: Sequence[ManifestRow], path: Path) -> dict[str, Side]:
+    side_of_id = _split_file(path)
+    side_of: dict[str, Side] = {}
+    for row in rows:
+        for name in (row.night_id, row.person, row.subject_id):
+            if name is not None and _plain(name) in side_of_id:
+                side_of[row.night_id] = side_of_id[_plain(name)]
+                break
+    if not side_of:
+        raise UsageError(f"{path} names {len(side_of_id)} ids, and none of them is a night or a person of the store.")
+    return side_of
+
+
+def _split_file(path: Path) -> dict[str, Side]:
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except (OSError, UnicodeDecodeError) as error:
+        raise UsageError(f"the split file {path} cannot be read ({error}); name a CSV, TSV or JSON file.") from None
+    pairs = _json_pairs(text, path) if path.suffix.lower() == ".json" else _table_pairs(text, path)
+    side_of_id: dict[str, Side] = {}
+    for name, word in pairs:
+        side = _SIDE_OF_WORD.get(word.strip().lower())
+        if side is None:
+            raise UsageError(f"{path} puts {name} into {word!r}; expected one of {', '.join(SIDES)}.")
+        if side_of_id.setdefault(_plain(name), side) != side:
+            raise UsageError(f"{path} puts {name} into {side_of_id[_plain(name)]} and into {side}; keep one.")
+    return side_of_id
+
+
+def _table_pairs(text: str, path: Path) -> list[tuple[str, str]]:
+    first = text.partition("\n")[0]
+    rows = list(csv.DictReader(io.StringIO(text), delimiter="\t" if "\t" in first else ";" if ";" in first else ","))
+    names = rows[0].keys() if rows else ()
+    column = next((name for name in _ID_COLUMNS if name in names), None)
+    if column is None or "split" not in names:
+        raise UsageError(
+            f"{path} needs a column 'split' and one of {', '.join(_ID_COLUMNS)}; it begins with {first!r}."
+        )
+    return [(row[column] or "", row["split"] or "") for row in rows if row[column]]
+
+
+def _json_pairs(text: str, path: Path) -> list[tuple[str, str]]:
+    try:
+        sides = json.loads(text)
+    except ValueError as error:
+        raise UsageError(f"the split file {path} is no JSON ({error}).") from None
+    if not isinstance(sides, dict) or not all(isinstance(ids, list) for ids in sides.values()):
+        raise UsageError(f"{path} must be an object with lists of ids under {', '.join(SIDES)}.")
+    return [(str(name), str(word)) for word, ids in sides.items() for name in ids]
+
+
+def _refuse_leaks(rows: Sequence[ManifestRow], side_of: Mapping[str, Side], config: SplitConfig) -> None:
+    for what in ("person", "family"):
+        sides: dict[str, set[Side]] = {}
+        for row in rows:
+            if row.night_id in side_of:
+                sides.setdefault(getattr(row, what), set()).add(side_of[row.night_id])
+        torn = sorted(name for name, found in sides.items() if len(found) > 1)
+        if torn:
+            told = ", ".join(torn[:_MOST_TOLD]) + (
+                f" and {len(torn) - _MOST_TOLD} more" if len(torn) > _MOST_TOLD else ""
+            )
+            how = f"the split file {config.file}" if config.file else f"splitting by {config.by}"
+            many = {"person": "people", "family": "families"}[what]
+            raise UsageError(
+                f"{how} puts {len(torn)} {many} on two sides ({told}), so that scores would be too good; split by "
+                "family (split.by=family), mend the file, or, if you mean it, add --i-know."
+            )
+
+
+def _site(row: ManifestRow) -> str:
+    return f"{row.cohort or 'unknown'}/{row.site or 'unknown'}"
+
+
+def _plain(name: str) -> str:
+    return name.strip().lower()
+
+
+def _n_units(share: float, total: int, available: int) -> int:
     return 0 if share == 0 or available < 2 else min(available - 1, max(1, round(share * total)))
 
 
-def _rank(person: str, seed: int) -> bytes:
-    return hashlib.blake2b(f"{seed}|{person}".encode(), digest_size=8).digest()
+def _rank(unit: str, seed: int) -> bytes:
+    return hashlib.blake2b(f"{seed}|{unit}".encode(), digest_size=8).digest()

@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from sleep2vec.data.nights import NightBatch, NightSource
-from sleep2vec.data.splits import Split, split_by_person
+from sleep2vec.data.splits import Split, split_nights
 from sleep2vec.data.window import Window, WindowReader
 from sleep2vec.model.checkpoint import load_config, load_weights, model_config, save_checkpoint
 from sleep2vec.model.encoder import MAX_TOKENS
@@ -25,19 +25,24 @@ from sleep2vec.vocabulary.errors import ModelError, StoreError
 ENCODER_PREFIX = "encoder."
 
 
-def run_finetuning(recipe: FinetuneRecipe, watch: Callable[[Progress], None] | None = None) -> dict[str, float]:
+def run_finetuning(
+    recipe: FinetuneRecipe, watch: Callable[[Progress], None] | None = None, *, i_know: bool = False
+) -> dict[str, float]:
     """Fine-tune staging, write the model into ``recipe.out`` and return its scores on the validation people."""
     check_place(recipe.out)
     pick_device(recipe.run.device)
     store = Store(recipe.store)
     origin = None if recipe.pretrained is None else load_config(recipe.pretrained).get("fingerprint")
+    split = split_nights(store.rows, recipe.split, i_know=i_know)
     fingerprint = fingerprint_of(
-        recipe.model_dump_json(exclude={"out", "store", "pretrained"}), origin, *(row.checksum for row in store.rows)
+        recipe.model_dump_json(exclude={"out", "store", "pretrained"}),
+        origin,
+        split.model_dump_json(),
+        *(row.checksum for row in store.rows),
     )
     earlier = finished_scores(recipe.out, fingerprint)
     if earlier is not None:
         return earlier
-    split = split_by_person(store.rows, recipe.split)
     labelled = labelled_nights(store, split, recipe.labelled_nights, recipe.run.seed)
     torch.manual_seed(recipe.run.seed)
     module, history = _start(recipe)

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import torch
 
 from sleep2vec.data.pairs import PairSource
-from sleep2vec.data.splits import split_by_person
+from sleep2vec.data.splits import split_nights
 from sleep2vec.data.window import WindowReader
 from sleep2vec.model.checkpoint import save_checkpoint
 from sleep2vec.recipes.card import card_text, training_data
@@ -23,18 +23,20 @@ from sleep2vec.vocabulary.errors import StoreError
 VALIDATION_SEED_OFFSET = 1_000_003
 
 
-def run_pretraining(recipe: PretrainRecipe, watch: Callable[[Progress], None] | None = None) -> dict[str, float]:
+def run_pretraining(
+    recipe: PretrainRecipe, watch: Callable[[Progress], None] | None = None, *, i_know: bool = False
+) -> dict[str, float]:
     """Pretrain, write the model into ``recipe.out`` and return the last validation numbers."""
     check_place(recipe.out)
     pick_device(recipe.run.device)
     store = Store(recipe.store)
+    split = split_nights(store.rows, recipe.split, i_know=i_know)
     fingerprint = fingerprint_of(
-        recipe.model_dump_json(exclude={"out", "store"}), *(row.checksum for row in store.rows)
+        recipe.model_dump_json(exclude={"out", "store"}), split.model_dump_json(), *(row.checksum for row in store.rows)
     )
     earlier = finished_scores(recipe.out, fingerprint)
     if earlier is not None:
         return earlier
-    split = split_by_person(store.rows, recipe.split)
     if len(split.train) < 2:
         raise StoreError(f"{recipe.store} leaves {len(split.train)} nights for training; contrast needs at least 2.")
     modalities = recipe.model.modalities

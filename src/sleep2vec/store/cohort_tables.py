@@ -33,7 +33,8 @@ class CohortTables:
         for table in cohort.file.metadata:
             paths = index.named(table.name, folder / "x")
             if not paths:
-                self.notes.append(f"{table.name} is not below {folder}: what it holds stays unknown.")
+                if cohort.has_file:
+                    self.notes.append(f"{table.name} is not below {folder}: what it holds stays unknown.")
                 continue
             rows = _keyed(table, paths[0])
             self._tables.append((table, rows))

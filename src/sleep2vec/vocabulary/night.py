@@ -29,7 +29,7 @@ class Provenance:
             stored unit; applied at the model's door where the modality is scaled by night.
         device_centre, device_spread: What was already taken out of a signal whose gain means nothing (stored in
             "robust units"), in the unit of the file: ``file = stored * device_spread + device_centre``. None elsewhere.
-        faults: By detector of `harmonization.quality`, the share of tokens it rejects, 0 to 1. A token can have several.
+        faults: By detector of `harmonization.quality`, the share of tokens that it rejects. A token can have several.
     """
 
     channels: tuple[str, ...]
