@@ -107,7 +107,8 @@ def cinc2018_arousal(path: Path, stages: Sequence[int], events: Sequence[Event],
         "arousal": "arousal_spontaneous",
         "desaturation": "",
     }
-    marks = [(6000 * i, words[s]) for i, s in enumerate(stages) if i == 0 or s != stages[i - 1]]
+    # The package takes a first annotation at sample 0 for a definition; PhysioNet counts from 1.
+    marks = [(max(1, 6000 * i), words[s]) for i, s in enumerate(stages) if i == 0 or s != stages[i - 1]]
     for kind, onset, length in events:
         if names[kind]:
             marks += [(round(200 * onset), f"({names[kind]}"), (round(200 * (onset + length)), f"{names[kind]})")]

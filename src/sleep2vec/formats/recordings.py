@@ -1,19 +1,36 @@
 """Every format of recordings, and which one a file is."""
 
+import bz2
+import gzip
+import lzma
+import shutil
+import tempfile
+import weakref
 from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from sleep2vec.formats.edf import read_edf
 from sleep2vec.formats.edf_header import open_bytes
+from sleep2vec.formats.wfdb_record import is_wfdb_record, read_wfdb
 from sleep2vec.vocabulary.errors import UnreadableFileError
-from sleep2vec.vocabulary.recording import Recording
+from sleep2vec.vocabulary.recording import Recording, Signal
 
 # A new format is one new line here.
 RECORDING_READERS: MappingProxyType[str, Callable[[Path], Recording]] = MappingProxyType(
-    {".edf": read_edf, ".bdf": read_edf, ".rec": read_edf}
+    {".edf": read_edf, ".bdf": read_edf, ".rec": read_edf, ".hea": read_wfdb}
+)
+COMPRESSIONS: MappingProxyType[str, Callable[..., Any]] = MappingProxyType(
+    {".gz": gzip.open, ".xz": lzma.open, ".bz2": bz2.open}
 )
 _EDF_BEGINNINGS = (b"0       ", b"\xffBIOSEMI")
+_ANNOTATIONS = ("hypnogram", "_annotations")
 
 
 def read_recording(path: Path) -> Recording:
@@ -22,7 +39,18 @@ def read_recording(path: Path) -> Recording:
     Raises:
         UnreadableFileError: the format is not known, or the file is not what its name says.
     """
+    if path.suffix.lower() in COMPRESSIONS:
+        return _read_compressed(path)
     return _reader_of(path)(path)
+
+
+def is_recording(path: Path) -> bool:
+    """Whether a file below a cohort's folder is a recording by its name; hypnograms in EDF+ are not."""
+    bare = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
+    ending, stem = bare.suffix.lower(), bare.stem.lower()
+    if ending not in RECORDING_READERS or any(word in stem for word in _ANNOTATIONS):
+        return False
+    return ending != ".hea" or is_wfdb_record(path)
 
 
 def _reader_of(path: Path) -> Callable[[Path], Recording]:
@@ -35,10 +63,34 @@ def _reader_of(path: Path) -> Callable[[Path], Recording]:
             return read_edf
     raise UnreadableFileError(
         f"{path} has the suffix {path.suffix!r} and does not begin like EDF; formats that are read: "
-        "EDF, EDF+ and BDF (.edf, .bdf, .rec)."
+        "EDF, EDF+ and BDF (.edf, .bdf, .rec; also as .gz, .xz, .bz2) and WFDB (.hea)."
     )
 
 
-def is_recording(path: Path) -> bool:
-    """Whether a file below a cohort's folder is a recording by its name; hypnograms in EDF+ are not."""
-    return path.suffix.lower() in RECORDING_READERS and "hypnogram" not in path.stem.lower()
+def _read_compressed(path: Path) -> Recording:
+    """EDF needs a file that can be mapped: one is unpacked, and removed with the last of the recording's signals."""
+    folder = _Folder()
+    plain = folder.path / path.stem
+    try:
+        with COMPRESSIONS[path.suffix.lower()](path, "rb") as packed, plain.open("wb") as file:
+            shutil.copyfileobj(packed, file, 1 << 20)
+        recording = _reader_of(plain)(plain)
+    except (OSError, EOFError, lzma.LZMAError) as error:
+        raise UnreadableFileError(f"{path} cannot be unpacked ({error}); copy or pack it again.") from None
+    except UnreadableFileError as error:
+        raise UnreadableFileError(str(error).replace(str(plain), str(path))) from None
+    signals = tuple(replace(signal, load=partial(_load, signal, folder)) for signal in recording.signals)
+    return replace(recording, signals=signals, source=path.name)
+
+
+class _Folder:
+    """A temporary folder that is removed when nobody holds it any more."""
+
+    def __init__(self) -> None:
+        self.path = Path(tempfile.mkdtemp(prefix="sleep2vec-"))
+        weakref.finalize(self, shutil.rmtree, self.path, ignore_errors=True)
+
+
+def _load(signal: Signal, folder: _Folder) -> NDArray[np.float32]:
+    """Samples of `signal`; holding `folder` keeps the file they are read from."""
+    return signal.load()
