@@ -1,16 +1,20 @@
 """One door for every format: a file name in, a Recording with its scoring out."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path, PurePath
+from typing import Any
+
+from numpy.typing import ArrayLike
 
 from sleep2vec.cohorts.catalog import Cohort, Identity, cohort_of
 from sleep2vec.formats.annotations import read_scoring
 from sleep2vec.formats.companions import Companion, FileIndex, companions_of
+from sleep2vec.formats.in_memory import is_raw, recording_of_arrays, recording_of_raw
 from sleep2vec.formats.recordings import read_recording
-from sleep2vec.vocabulary.errors import UnreadableFileError
+from sleep2vec.vocabulary.errors import UnreadableFileError, UsageError
 from sleep2vec.vocabulary.recording import Recording
 from sleep2vec.vocabulary.scoring import EVERYBODYS_WORDS, NO_DATE, Scoring
 from sleep2vec.vocabulary.stages import StageSpan
@@ -20,7 +24,7 @@ _EPOCHS_S = (30.0, 20.0, 15.0, 10.0, 5.0)
 
 
 def read(
-    source: str | Path,
+    source: str | Path | Recording | Mapping[str, tuple[ArrayLike, float, str]] | Any,
     *,
     cohort: str | None = None,
     root: Path | None = None,
@@ -33,15 +37,24 @@ def read(
     could not be used.
 
     Args:
-        source: the file.
+        source: the file; or an ``mne.io.Raw``, or arrays (see `in_memory.recording_of_arrays`), or a recording.
         cohort: a name of the catalog or a YAML: how its scorings are named and written.
         root: the cohort's folder, for what the path below it says of person and visit; default the file's folder.
         companions: the annotation files, where they are known; None looks for them below `root`, else beside the file.
 
     Raises:
         UnreadableFileError: the format is not known, or the file is not what its name says.
+        UsageError: arrays or a Raw that are no recording.
         RecipeError: the cohort's YAML does not fit.
     """
+    if isinstance(source, Recording):
+        return source
+    if isinstance(source, Mapping):
+        return recording_of_arrays(source)
+    if is_raw(source):
+        return recording_of_raw(source)
+    if not isinstance(source, str | Path):
+        raise UsageError(f"a {type(source).__name__} cannot be read; give a path, an mne.io.Raw, or arrays by label.")
     path = Path(source).expanduser()
     recording = read_recording(path)
     where = cohort_of(cohort)
