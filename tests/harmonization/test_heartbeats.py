@@ -90,7 +90,7 @@ def test_an_ectopic_pair_and_a_missed_beat_leave_no_trace_and_a_long_gap_is_unkn
     ectopic = np.insert(ectopic, 20, ectopic[19] + 0.3)  # a T wave taken for a beat
     ectopic = ectopic[(ectopic < 130.0) | (ectopic > 140.0)]
 
-    middles_s, intervals_s = intervals_of(Beats(ectopic, np.ones(len(ectopic))))
+    middles_s, intervals_s = intervals_of(Beats(ectopic, np.ones(len(ectopic)), np.ones(len(ectopic), dtype=bool)))
     clock_N = np.arange(2, 4 * 175) / 4.0
     laid_N = on_grid(middles_s, intervals_s, clock_N)
 

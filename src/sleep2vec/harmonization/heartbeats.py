@@ -13,10 +13,16 @@ from scipy.ndimage import maximum_filter1d, median_filter
 
 # Intervals of 0.3-2.0 s (200-30 beats a minute): adult sinus rhythm in sleep with a wide margin (ours).
 SHORTEST_S, LONGEST_S = 0.3, 2.0
-# An interval that differs more than this from the median of its neighbours is not sinus rhythm (ours:
-# respiration alone can reach 20 % in the young).
-_OFF_MEDIAN = 0.3
 _NEIGHBOURS = 11
+# How far an interval may be from the median of its neighbours: 5.2 quartile deviations of such distances among 91 beats
+# (Lipponen & Tarvainen, J Med Eng Technol 43 (2019)), which a single ectopic beat and its pause exceed in sinus rhythm
+# and hardly anything in atrial fibrillation, whose intervals are irregular and right. The bounds are ours.
+_DEVIATIONS, _WINDOW = 5.2, 91
+_LEAST_OFF, _MOST_OFF = 0.12, 0.6
+# A beat whose shape (+-80 ms) agrees less than this with the usual one of its few minutes is a jolt, or an ectopic beat
+# from the ventricle; one that is this many times higher or lower is none either (ours).
+_SHAPE_S, _LEAST_CORRELATION, _HEIGHT_FACTOR = 0.08, 0.85, 3.0
+_BEATS_A_SHAPE = 300
 # Intervals are interpolated across at most this long a stretch without accepted ones.
 LONGEST_BRIDGE_S = 3.5
 
@@ -28,10 +34,12 @@ class Beats:
     Attributes:
         times_s: (K,) of the R peak (pulse peak for PPG), from the first sample.
         heights: (K,) height of the peak in the band-passed signal.
+        sound: (K,) whether the beat looks like its neighbours; no interval begins or ends at one that does not.
     """
 
     times_s: NDArray[np.float64]
     heights: NDArray[np.float64]
+    sound: NDArray[np.bool_]
 
 
 def beats_of_ecg(ecg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz: float) -> Beats:
@@ -135,40 +143,75 @@ def _refine(band_T: NDArray[np.float64], marks: NDArray[np.int64], rate_hz: floa
     reach = max(1, round(reach_s * rate_hz))
     marks = marks[(marks > reach) & (marks < len(band_T) - reach - 1)]
     if marks.size == 0:
-        return Beats(np.zeros(0), np.zeros(0))
+        return Beats(np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
     around = marks[:, None] + np.arange(-reach, reach + 1)
     peaks = np.unique(marks + band_T[around].argmax(axis=1) - reach)
     before, top, after = band_T[peaks - 1], band_T[peaks], band_T[peaks + 1]
     curvature = before - 2 * top + after
     # A mark at the edge of its window need not be a peak: its parabola opens upward.
     offset = np.where(curvature < 0, 0.5 * (before - after) / np.where(curvature < 0, curvature, -1.0), 0.0)
-    return Beats((peaks + np.clip(offset, -0.5, 0.5)) / rate_hz, top)
+    return Beats((peaks + np.clip(offset, -0.5, 0.5)) / rate_hz, top, _is_sound(band_T, peaks, rate_hz))
+
+
+def _is_sound(band_T: NDArray[np.float64], peaks: NDArray[np.int64], rate_hz: float) -> NDArray[np.bool_]:
+    """(K,) which beats have the shape and about the height of the usual beat among those around them."""
+    half = max(2, round(_SHAPE_S * rate_hz))
+    sound = np.zeros(len(peaks), dtype=bool)
+    for first in range(0, len(peaks), _BEATS_A_SHAPE):
+        block = slice(first, first + _BEATS_A_SHAPE)
+        around = np.clip(peaks[block, None] + np.arange(-half, half + 1), 0, len(band_T) - 1)
+        shapes_KW = band_T[around]
+        shapes_KW = shapes_KW - shapes_KW.mean(axis=1, keepdims=True)
+        usual_W = np.median(shapes_KW, axis=0)
+        sizes_K = np.sqrt((shapes_KW**2).sum(axis=1))
+        usual_size = float(np.sqrt((usual_W**2).sum()))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            correlation_K = shapes_KW @ usual_W / (sizes_K * usual_size)
+            sound[block] = correlation_K >= _LEAST_CORRELATION
+        sound[block] &= (sizes_K < _HEIGHT_FACTOR * usual_size) & (sizes_K > usual_size / _HEIGHT_FACTOR)
+    return sound
 
 
 def intervals_of(beats: Beats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Accepted intervals between neighbouring beats and where they stand.
 
-    A beat that splits one interval of the usual length in two is dropped. An interval that is implausible, or
-    far from its neighbours' median (an ectopic beat and its pause, a missed beat), is left out.
+    A beat that splits one interval of the usual length in two is dropped. An interval is left out that is implausible,
+    that touches a beat which looks like none, or that is further from its neighbours' median than intervals nearby are
+    wont to be (an ectopic beat and its pause, a missed beat).
 
     Returns:
         times_s: (I,) the middle of each interval, where a mean over it has no delay.
         intervals_s: (I,) its length.
     """
-    times_s = _without_extra_beats(beats.times_s)
+    kept = np.setdiff1d(np.arange(len(beats.times_s)), _extra_beats(beats.times_s))
+    times_s, sound = beats.times_s[kept], beats.sound[kept]
     intervals_s = np.diff(times_s)
     if intervals_s.size == 0:
         return np.zeros(0), np.zeros(0)
     usual_s = _running_median(intervals_s)
-    accepted = (intervals_s >= SHORTEST_S) & (intervals_s <= LONGEST_S)
-    accepted &= np.abs(intervals_s - usual_s) <= _OFF_MEDIAN * usual_s
+    accepted = (intervals_s >= SHORTEST_S) & (intervals_s <= LONGEST_S) & sound[:-1] & sound[1:]
+    off_s = intervals_s - usual_s
+    accepted &= np.abs(off_s) <= np.clip(_DEVIATIONS * _spread(off_s), _LEAST_OFF * usual_s, _MOST_OFF * usual_s)
     return (times_s[:-1] + intervals_s / 2)[accepted], intervals_s[accepted]
 
 
-def _without_extra_beats(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
+def _spread(off_s: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Quartile deviation among the `_WINDOW` values around each, (I,)."""
+    if len(off_s) < _WINDOW:
+        low, high = np.percentile(off_s, (25, 75))
+        return np.full(len(off_s), (high - low) / 2)
+    half = _WINDOW // 2
+    views = np.lib.stride_tricks.sliding_window_view(np.pad(off_s, half, mode="reflect"), _WINDOW)
+    ordered = np.partition(views, (_WINDOW // 4, 3 * _WINDOW // 4), axis=1)
+    deviation: NDArray[np.float64] = (ordered[:, 3 * _WINDOW // 4] - ordered[:, _WINDOW // 4]) / 2
+    return deviation
+
+
+def _extra_beats(times_s: NDArray[np.float64]) -> NDArray[np.int64]:
+    """Which beats split one interval of the usual length in two."""
     intervals_s = np.diff(times_s)
     if intervals_s.size < 3:
-        return times_s
+        return np.zeros(0, dtype=np.int64)
     usual_s = _running_median(intervals_s)
     pair_s = intervals_s[:-1] + intervals_s[1:]
     # Beat i + 1 stands inside what would be one usual interval.
@@ -176,7 +219,7 @@ def _without_extra_beats(times_s: NDArray[np.float64]) -> NDArray[np.float64]:
         np.minimum(intervals_s[:-1], intervals_s[1:]) < 0.7 * usual_s[:-1]
     )
     extra[1:] &= ~extra[:-1]
-    return np.delete(times_s, np.flatnonzero(extra) + 1)
+    return np.flatnonzero(extra) + 1
 
 
 def _running_median(intervals_s: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -79,7 +79,7 @@ THRESHOLDS: Mapping[tuple[str, str], Threshold] = MappingProxyType(
             100.0, "a saturation ends at 100 %; 127 is the dropout code of several oximeters"
         ),
         # Share of a token covered by accepted beat-to-beat intervals.
-        ("covered_share", "ibi"): Threshold(0.70, _OURS),
+        ("covered_share", "ibi"): Threshold(0.85, _OURS + ": what is bridged is off by the respiratory change"),
     }
 )
 
