@@ -210,9 +210,10 @@ def _wave(channel, time_s, minus):
         case "chin" | "emg_leg" | "emg_other":
             return 12.0 * noise_T
         case "ecg":
-            return (-1 if minus else 1) * 900.0 * np.exp(-0.5 * (since_s / 0.012) ** 2) + 5.0 * noise_T
+            beats_T = np.exp(-0.5 * (since_s / 0.012) ** 2)  # their height breathes
+            return (-1 if minus else 1) * 900.0 * beats_T * (1 + 0.15 * breath_T) + 5.0 * noise_T
         case "ppg":
-            return 50.0 * np.exp(-0.5 * ((since_s - 0.3) / 0.1) ** 2) + 0.5 * noise_T
+            return 50.0 * np.exp(-0.5 * ((since_s - 0.3) / 0.1) ** 2) * (1 + 0.15 * breath_T) + 0.5 * noise_T
         case "spo2":
             return 96.0 - np.floor(2 + 2 * np.sin(2 * np.pi * time_s / 130))
         case "heart_rate":

@@ -81,6 +81,7 @@ def _recording(path: Path, cohort: str | None) -> tuple[str, dict[str, Any]]:
         },
         "absent": night.absent,
         "channels": [asdict(decision) for decision in night.decisions],
+        "repairs": night.repairs,
         "notes": night.notes,
     }
     return night.explain(), facts

@@ -163,8 +163,9 @@ def _text_of_row(table: _Table, row: list[str]) -> str:
 
 
 def _stage_text(text: str) -> str:
-    """A bare digit in a column of stages is a stage; `stage_of` wants to be told so."""
-    return f"Stage {text}" if re.fullmatch(r"-?\d(\.0)?", text) else text
+    """A bare digit or word in a column of stages is a stage; `stage_of` wants to be told so."""
+    bare = re.fullmatch(r"-?\d(\.0)?|\?|u|unknown|unscored|m|mt|movement", text, re.IGNORECASE)
+    return f"Stage {text}" if bare else text
 
 
 def _time_of_row(table: _Table, row: list[str], clock: Clock, epoch_s: float) -> tuple[float | None, float | None]:

@@ -9,6 +9,7 @@ from scipy import signal
 
 from sleep2vec.harmonization.filters import BANDS, apply_band
 from sleep2vec.harmonization.heartbeats import Beats, intervals_of, on_grid
+from sleep2vec.harmonization.quality import threshold
 
 # Adults breathe 6-30 times a minute; what an ECG shows of it is judged there.
 _BREATHS_HZ = (0.1, 0.5)
@@ -20,18 +21,22 @@ def breathing_band(samples_N: NDArray[np.float32], rate_hz: float) -> NDArray[np
 
 
 def breathing_of_beats(beats: Beats, grid_times_N: NDArray[np.float64]) -> tuple[NDArray[np.float32], str]:
-    """ECG-derived respiration: the height of R peaks or the respiratory change of the intervals between them.
+    """Respiration derived from an ECG or a pulse wave.
 
-    Both are laid on the grid by the beats' times; the one whose power from 0.1 to 0.5 Hz is more of one
+    The height of the beats and the respiratory change of the intervals between them are laid on the grid by the beats' times; the one whose power from 0.1 to 0.5 Hz is more of one
     frequency is taken (Moody et al., Computers in Cardiology 12 (1985), for the heights).
 
     Returns:
-        (N,) float32 with NaN where beats are missing, and what it is, for a person.
+        (N,) float32 with NaN where beats are missing (everywhere, where neither shows any breathing), and what it is,
+        for a person.
     """
     heights_N = on_grid(beats.times_s, beats.heights, grid_times_N)
     intervals_N = on_grid(*intervals_of(beats), grid_times_N)
-    if _concentration(heights_N) >= _concentration(intervals_N):
-        return heights_N, "height of R peaks"
+    by_height, by_interval = _concentration(heights_N), _concentration(intervals_N)
+    if max(by_height, by_interval) < threshold("concentration", "resp"):
+        return np.full(len(grid_times_N), np.nan, dtype=np.float32), "no breathing shows in the beats"
+    if by_height >= by_interval:
+        return heights_N, "height of the beats"
     return intervals_N, "respiratory change of beat-to-beat intervals"
 
 

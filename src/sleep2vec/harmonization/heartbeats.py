@@ -3,7 +3,7 @@
 Letters: T samples at the recording's rate, K beats, N samples at the stored rate.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,11 +35,13 @@ class Beats:
         times_s: (K,) of the R peak (pulse peak for PPG), from the first sample.
         heights: (K,) height of the peak in the band-passed signal.
         sound: (K,) whether the beat looks like its neighbours; no interval begins or ends at one that does not.
+        upright: Whether the larger swing of a beat is up; an ECG whose electrodes were exchanged is not.
     """
 
     times_s: NDArray[np.float64]
     heights: NDArray[np.float64]
     sound: NDArray[np.bool_]
+    upright: bool = True
 
 
 def beats_of_ecg(ecg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz: float) -> Beats:
@@ -55,14 +57,15 @@ def beats_of_ecg(ecg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz:
     """
     sections = signal.butter(2, (5.0, min(30.0, 0.45 * rate_hz)), "bandpass", fs=rate_hz, output="sos")
     band_T = np.ascontiguousarray(signal.sosfiltfilt(sections, ecg_T))
-    band_T *= _polarity(band_T, hole_T, rate_hz)
+    polarity = _polarity(band_T, hole_T, rate_hz)
+    band_T *= polarity
     found = [
         start + _detect(band_T[start:end], int(keep), rate_hz)
         for stretch_start, stretch_end in _stretches(~hole_T, int(5 * rate_hz))
         for start, keep, end in _parts(stretch_start, stretch_end, rate_hz)
     ]
     marks = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
-    return _refine(band_T, marks, rate_hz, reach_s=0.05)
+    return replace(_refine(band_T, marks, rate_hz, reach_s=0.05), upright=polarity > 0)
 
 
 def _parts(start: int, end: int, rate_hz: float) -> list[tuple[int, int, int]]:

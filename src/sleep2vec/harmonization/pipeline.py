@@ -16,6 +16,9 @@ from sleep2vec.vocabulary.stages import hypnogram_of
 from sleep2vec.vocabulary.subject import Subject
 
 _MOST_LABELS = 15
+# One sample of a 1 Hz channel may be missing at the end.
+_CLOCK_TOLERANCE_S = 1.0
+_CERTAINTY = {"likely": "likely", "guess": "a guess"}
 
 
 def harmonize(
@@ -73,8 +76,35 @@ def harmonize(
         cohort=cohort,
         site=site,
         source=recording.source,
-        notes=(*recording.repairs, *doubts),
+        repairs=recording.repairs,
+        notes=(*doubts, *_uncertain(sensors, present), *_unlike_lengths(recording, sensors, present)),
     )
+
+
+def _uncertain(sensors: Sensors, present: dict[str, Outcome]) -> list[str]:
+    """What was made from channels whose labels are not sure to mean it."""
+    used = {index for outcome in present.values() for index in outcome.channels}
+    return [
+        f"{channel.label}: {channel.reading.reason} by its label, which is {_CERTAINTY[channel.reading.certainty]}"
+        for channel in sensors.channels
+        if channel.index in used and channel.reading.certainty in _CERTAINTY
+    ]
+
+
+def _unlike_lengths(recording: Recording, sensors: Sensors, present: dict[str, Outcome]) -> list[str]:
+    """Clocks that disagree: channels that last longer or shorter than the recording. All are laid from the start."""
+    used = {index for outcome in present.values() for index in outcome.channels}
+    notes = []
+    for channel in sensors.channels:
+        lasts_s = channel.signal.n_samples / channel.signal.rate_hz if channel.signal.rate_hz > 0 else 0.0
+        differs_s = lasts_s - recording.duration_s
+        if channel.index in used and abs(differs_s) > _CLOCK_TOLERANCE_S:
+            drift = 1e6 * differs_s / recording.duration_s
+            notes.append(
+                f"{channel.label} lasts {lasts_s:.1f} s at {channel.signal.rate_hz:g} Hz and the recording "
+                f"{recording.duration_s:.1f} s ({drift:+.0f} ppm): its clock or rate is off, or it ended apart"
+            )
+    return notes
 
 
 def _decide(channel: Channel, sensors: Sensors, present: dict[str, Outcome], absent: dict[str, str]) -> ChannelDecision:

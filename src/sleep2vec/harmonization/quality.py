@@ -78,6 +78,8 @@ THRESHOLDS: Mapping[tuple[str, str], Threshold] = MappingProxyType(
         ("spo2_high", "spo2"): Threshold(
             100.0, "a saturation ends at 100 %; 127 is the dropout code of several oximeters"
         ),
+        # Share of the power from 0.1 to 0.5 Hz within 0.04 Hz of its peak; of noise it is about 0.25.
+        ("concentration", "resp"): Threshold(0.35, _OURS + "; recordings of ECG and pulse wave without any belt"),
         # Share of a token covered by accepted beat-to-beat intervals.
         ("covered_share", "ibi"): Threshold(0.85, _OURS + ": what is bridged is off by the respiratory change"),
     }
@@ -105,9 +107,14 @@ class Verdict:
         bad: NDArray[np.bool_] = np.logical_or.reduce(list(self.faults.values()))
         return bad
 
+    @property
+    def shares(self) -> dict[str, float]:
+        """By detector, the share of tokens it rejects, where it rejects any."""
+        return {name: float(fault_L.mean()) for name, fault_L in self.faults.items() if fault_L.any()}
+
     def describe(self) -> str:
         """The share of bad tokens and why, for a person."""
-        found = [f"{name} {fault_L.mean():.0%}" for name, fault_L in self.faults.items() if fault_L.any()]
+        found = [f"{name} {share:.0%}" for name, share in self.shares.items()]
         return "every token good" if not found else "bad tokens: " + ", ".join(found)
 
 

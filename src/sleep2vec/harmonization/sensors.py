@@ -1,6 +1,6 @@
 """The modalities of one recording, each made once, from the best candidate that works."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
@@ -37,7 +37,7 @@ KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "belt": ("abdomen", "thorax", "rip_sum"),
         "spo2": ("spo2",),
         "ibi": ("ecg", "ppg", "heart_rate"),
-        "resp": ("abdomen", "thorax", "rip_sum", "nasal_pressure", "airflow", "thermistor", "ecg"),
+        "resp": ("abdomen", "thorax", "rip_sum", "nasal_pressure", "airflow", "thermistor", "ecg", "ppg"),
     }
 )
 _ELECTRODES = ("eeg", "eog", "chin", "ecg")
@@ -60,6 +60,7 @@ class Sensors:
         self.tried: dict[int, str] = {}
         self._made: dict[str, Outcome | str] = {}
         self._beats: tuple[Beats, Outcome] | None = None
+        self._pulse_of: dict[tuple[str, ...], Beats] = {}
 
     def outcome(self, modality: str) -> Outcome | str:
         """The modality, or why there is none (one sentence)."""
@@ -158,19 +159,28 @@ class Sensors:
         if self._beats is None:
             return []
         beats, ecg = self._beats
-        step = f"{len(beats.times_s)} R peaks found (sleepecg), placed between samples"
+        down = "" if beats.upright else "; the ECG is upside down: its larger swings point down"
+        step = f"{len(beats.times_s)} R peaks found (sleepecg), placed between samples{down}"
         return [self._intervals(beats, ecg.provenance.channels, ecg.channels, "ecg", "beats of the ECG", step)]
 
     def _ibi_of_ppg(self) -> list[Outcome]:
         made = []
-        for candidate in sensor_candidates(("ppg",), self.channels)[:1]:
-            ready = prepare(candidate, self.grid, "ppg")
-            beats = beats_of_ppg(ready.samples_T, ready.hole_T, ready.rate_hz)
+        for beats, candidate in self._pulses():
             step = f"{len(beats.times_s)} pulse peaks found, placed between samples"
             made.append(
                 self._intervals(beats, candidate.labels, _indices(candidate), "ppg", "beats of the pulse wave", step)
             )
+            if made[-1].valid_share >= _GOOD_ENOUGH:
+                break
         return made
+
+    def _pulses(self) -> Iterator[tuple[Beats, Candidate]]:
+        """Beats of each pulse wave, best first; found once."""
+        for candidate in sensor_candidates(("ppg",), self.channels)[:_MOST_TRIED]:
+            if candidate.labels not in self._pulse_of:
+                ready = prepare(candidate, self.grid, "ppg")
+                self._pulse_of[candidate.labels] = beats_of_ppg(ready.samples_T, ready.hole_T, ready.rate_hz)
+            yield self._pulse_of[candidate.labels], candidate
 
     def _intervals(
         self, beats: Beats, labels: tuple[str, ...], channels: tuple[int, ...], source: str, reason: str, step: str
@@ -207,10 +217,14 @@ class Sensors:
                     return made[-1]
         self.outcome("ecg")
         if self._beats is not None:
-            made.append(self._resp_of_beats(*self._beats))
+            beats, ecg = self._beats
+            made.append(self._resp_of_beats(beats, ecg.provenance.channels, ecg.channels, "ecg", "ECG"))
+        if not made or made[-1].valid_share < _GOOD_ENOUGH:
+            for beats, pulse in self._pulses():
+                made.append(self._resp_of_beats(beats, pulse.labels, _indices(pulse), "ppg", "pulse wave"))
         best = max(made, key=lambda outcome: outcome.valid_share, default=None)
         if best is None:
-            return self._no_source_for("resp", ("belt", "airflow", "ecg"), "effort belt, airflow or ECG")
+            return self._no_source_for("resp", ("belt", "airflow", "ecg"), "effort belt, airflow, ECG or PPG")
         return best if best.valid_share > 0 else f"no token is good ({_verdict_of(best)})"
 
     def _resp_of(self, sensor: Outcome, modality: str) -> Outcome:
@@ -228,7 +242,9 @@ class Sensors:
         )
         return from_values(band_N, "resp", self.grid.n_tokens, story, sensor.channels)
 
-    def _resp_of_beats(self, beats: Beats, ecg: Outcome) -> Outcome:
+    def _resp_of_beats(
+        self, beats: Beats, labels: tuple[str, ...], channels: tuple[int, ...], source: str, title: str
+    ) -> Outcome:
         rate_hz = MODALITIES["resp"].rate_hz
         times_N = self.grid.times_of(rate_hz) - self.grid.start_s
         derived_N, what = breathing_of_beats(beats, times_N)
@@ -238,14 +254,14 @@ class Sensors:
             band_N = breathing_band(np.where(known_N, derived_N - centre, np.float32(0.0)), rate_hz)
             derived_N = np.where(known_N, band_N, np.nan).astype(np.float32)
         story = Provenance(
-            ecg.provenance.channels,
-            "no effort belt or airflow that is good for half of the night: breathing derived from the ECG",
-            "ecg",
+            labels,
+            f"no effort belt or airflow that is good for half of the night: breathing derived from the {title}",
+            source,
             (what, describe(BANDS["resp"], rate_hz)),
             0.0,
             1.0,
         )
-        return from_values(derived_N, "resp", self.grid.n_tokens, story, ecg.channels)
+        return from_values(derived_N, "resp", self.grid.n_tokens, story, channels)
 
 
 def _with_rank(outcome: Outcome, tried_before: int, n_candidates: int) -> Outcome:

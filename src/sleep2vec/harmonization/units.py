@@ -30,7 +30,7 @@ PLAUSIBLE_SD: Mapping[str, tuple[float, float]] = MappingProxyType(
 )
 # No electrode gives more than this for most of a night, no converter for electrodes ends below or above these (uV).
 _LARGEST_SD_UV = 5e3
-_SMALLEST_RANGE_UV, _LARGEST_RANGE_UV = 20.0, 5e5
+_SMALLEST_RANGE_UV, _LARGEST_RANGE_UV = 20.0, 1e5
 _GUESSES = ("uV", "mV", "V")
 
 
@@ -84,7 +84,7 @@ def _impossible(signal: Signal, sd: float, uv_per_unit: float) -> bool:
     if signal.physical_range is None:
         return sd_uv > _LARGEST_SD_UV
     reach_uv = max(abs(bound) for bound in signal.physical_range) * uv_per_unit
-    return (sd_uv > _LARGEST_SD_UV and reach_uv > _LARGEST_RANGE_UV) or 0 < reach_uv < _SMALLEST_RANGE_UV
+    return (sd_uv > _LARGEST_SD_UV and reach_uv >= _LARGEST_RANGE_UV) or 0 < reach_uv < _SMALLEST_RANGE_UV
 
 
 def typical_sd(samples_T: NDArray[np.float32], rate_hz: float, most_blocks: int = 60) -> float:

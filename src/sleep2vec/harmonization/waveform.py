@@ -3,7 +3,9 @@
 Letters: T samples at the recording's rate, N samples at the stored rate, L tokens.
 """
 
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,6 +25,9 @@ from sleep2vec.harmonization.resample import hold, resample
 from sleep2vec.harmonization.scale import robust_scale
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.night import Provenance
+
+# Modalities whose sensors pick up the hum of the mains.
+_ELECTRODES = ("eeg", "eog", "emg", "ecg")
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,7 +95,7 @@ def finish(prepared: Prepared, grid: Grid, modality: str, source: str) -> Outcom
         steps.append(f"{prepared.rate_hz:g} to {kind.rate_hz} Hz" + _missing_top(prepared.rate_hz, kind.rate_hz))
     samples_N = apply_band(samples_N, kind.rate_hz, BANDS[modality])
     steps.append(describe(BANDS[modality], kind.rate_hz))
-    if modality == "emg":
+    if modality in _ELECTRODES:
         mains_hz = mains_of(samples_N, kind.rate_hz)
         if mains_hz is not None:
             samples_N = remove_mains(samples_N, kind.rate_hz, mains_hz)
@@ -104,6 +109,7 @@ def finish(prepared: Prepared, grid: Grid, modality: str, source: str) -> Outcom
         Provenance(prepared.candidate.labels, prepared.candidate.reason, source, tuple(steps), 0.0, 1.0),
         channels,
         prepared.doubts,
+        prepared.verdict.shares,
     )
 
 
@@ -123,6 +129,7 @@ def saturation(candidate: Candidate, grid: Grid) -> Outcome:
         Provenance(candidate.labels, candidate.reason, "spo2", steps, 0.0, 1.0),
         tuple(channel.index for channel in candidate.channels),
         trace.doubts,
+        verdict.shares,
     )
 
 
@@ -138,7 +145,7 @@ def from_values(
         filled_N[:] = np.interp(places_N, places_N[known_N], values_N[known_N])
     steps = (*provenance.steps, verdict.describe())
     story = Provenance(provenance.channels, provenance.reason, provenance.source, steps, 0.0, 1.0)
-    return _outcome(filled_N, ~verdict.bad_L, modality, story, channels)
+    return _outcome(filled_N, ~verdict.bad_L, modality, story, channels, faults=verdict.shares)
 
 
 def _outcome(
@@ -148,6 +155,7 @@ def _outcome(
     story: Provenance,
     channels: tuple[int, ...],
     doubts: tuple[str, ...] = (),
+    faults: Mapping[str, float] = MappingProxyType({}),
 ) -> Outcome:
     """Scale what has no unit, note the robust constants, and put 0 where nothing may be read."""
     centre, spread = robust_scale(samples_N, valid_L)
@@ -159,7 +167,17 @@ def _outcome(
         steps = (*steps, f"centred on {centre:.3g} and divided by the night's robust spread {spread:.3g}")
         device_centre, device_spread, centre, spread = centre, spread, 0.0, 1.0
     stored_LS = np.where(valid_L[:, None], stored_N.reshape(len(valid_L), -1), np.float32(0.0))
-    told = Provenance(story.channels, story.reason, story.source, steps, centre, spread, device_centre, device_spread)
+    told = Provenance(
+        story.channels,
+        story.reason,
+        story.source,
+        steps,
+        centre,
+        spread,
+        device_centre,
+        device_spread,
+        dict(faults),
+    )
     return Outcome(stored_LS.reshape(-1), valid_L, told, channels, doubts)
 
 

@@ -182,4 +182,4 @@ def _warnings(night: Night, asked: Sequence[str], given: Sequence[str], valid_LM
         warnings.append(f"the recording is {minutes:g} min long; the model was trained on longer stretches of sleep")
     if any(event.kind in ("lights_off", "lights_on") for event in night.events) and lights_of(night) == (None, None):
         warnings.append("the marks of lights off and on do not fit this recording and were not used")
-    return [*warnings, *night.notes]
+    return [*warnings, *night.repairs, *night.notes]
