@@ -118,6 +118,31 @@ def test_any_bytes_are_a_record_or_a_sentence(tmp_path_factory: pytest.TempPathF
         read_wfdb(path)
 
 
+SOUND = (
+    b"r1 2 100 50 22:10:00 01/02/2003\nr1.dat 16 10(0)/mV 16 0 0 0 0 ECG\n"
+    b"r1.dat 16x2+24 10/uV 16 0 0 0 0 EEG\n# Age: 50 Sex: F\n"
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(st.lists(st.tuples(st.integers(0, len(SOUND) - 1), st.sampled_from(b"019-/ \nx:+(~.\xff\0")), max_size=4))
+def test_no_damage_of_a_header_gives_a_traceback(
+    tmp_path_factory: pytest.TempPathFactory, damages: list[tuple[int, int]]
+):
+    """A record whose signals have the length they claim, or one sentence."""
+    content = bytearray(SOUND)
+    for at, damage in damages:
+        content[at] = damage
+    folder = tmp_path_factory.mktemp("damage")
+    (folder / "r1.hea").write_bytes(content)
+    (folder / "r1.dat").write_bytes(bytes(24) + np.arange(150, dtype="<i2").tobytes())
+    try:
+        for signal in read_wfdb(folder / "r1.hea").signals:
+            assert signal.samples.shape == (signal.n_samples,)
+    except UnreadableFileError:
+        pass
+
+
 @pytest.mark.parametrize("ending", ["gz", "xz", "bz2"])
 def test_a_packed_edf_is_read_and_nothing_is_left_behind(tmp_path: Path, ending: str, monkeypatch: pytest.MonkeyPatch):
     import bz2
@@ -144,3 +169,61 @@ def test_a_packed_edf_is_read_and_nothing_is_left_behind(tmp_path: Path, ending:
         read_recording(tmp_path / f"cut.edf.{ending}")
     gc.collect()
     assert list(scratch.iterdir()) == []
+
+
+@pytest.mark.parametrize("fmt", ["16", "212"])
+def test_a_year_of_two_digits_is_read(tmp_path: Path, fmt: str):
+    """Record slp32 of slpdb is dated 20/7/89, which wfdb refuses."""
+    judge = written(
+        tmp_path, fmt=fmt, base_date=datetime(1989, 7, 20).date(), base_time=datetime(1989, 7, 20, 23).time()
+    )
+    header = tmp_path / "r1.hea"
+    header.write_text(header.read_text().replace("20/07/1989", "20/7/89"))
+    assert "20/7/89" in header.read_text()
+    recording = read_wfdb(header)
+    assert recording.start == datetime(1989, 7, 20, 23)
+    equal(recording, judge)
+
+
+def test_every_header_of_slpdb_says_which_file_it_lacks(shared: Path):
+    headers = sorted((shared / "real_data" / "mitbih_slpdb").glob("*.hea"))
+    assert len(headers) == 13
+    for header in headers:
+        with pytest.raises(UnreadableFileError, match=rf"{header.stem}\.dat, which is not beside it"):
+            read_wfdb(header)
+
+
+def test_a_cut_file_is_read_to_its_end_and_told(tmp_path: Path):
+    judge = written(tmp_path)
+    signals = tmp_path / "r1.dat"
+    signals.write_bytes(signals.read_bytes()[: 4 * 500 + 1])
+    recording = read_wfdb(tmp_path / "r1.hea")
+    assert recording.repairs == ("r1.dat is cut off: 2000 frames are promised, it holds 500; NaN follows.",)
+    judge[500:] = np.nan
+    equal(recording, judge)
+    signals.write_bytes(b"")
+    with pytest.raises(UnreadableFileError, match=r"r1\.dat holds no whole sample, but 2000 were expected"):
+        read_wfdb(tmp_path / "r1.hea")
+
+
+def test_channels_of_the_same_name_are_both_kept(tmp_path: Path):
+    judge = written(tmp_path)
+    header = tmp_path / "r1.hea"
+    header.write_text(header.read_text().replace(" Chest", " ECG"))
+    recording = read_wfdb(header)
+    assert [signal.label for signal in recording.signals] == ["ECG", "ECG"]
+    equal(recording, judge)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        (b"", "is empty"),
+        (b"r1/2 1 100 200\nr1 100\nr1 100\n", "which has segments itself"),
+        (b"r1/2 1 100 200\ngone_0001 100\n~ 100\n", r"gone_0001\.hea does not exist"),
+    ],
+)
+def test_segments_that_cannot_be(tmp_path: Path, content: bytes, words: str):
+    (tmp_path / "r1.hea").write_bytes(content)
+    with pytest.raises(UnreadableFileError, match=words):
+        read_wfdb(tmp_path / "r1.hea")

@@ -93,6 +93,10 @@ def open_bytes(path: Path) -> BinaryIO:
         UnreadableFileError: it is missing, a folder, or closed to this user.
     """
     try:
+        if path.is_fifo() or path.is_socket() or path.is_char_device():  # opening one may wait for ever
+            raise UnreadableFileError(
+                f"{path} is a device or a pipe, but one recording was expected; copy it to a file."
+            )
         return path.open("rb", buffering=0)
     except FileNotFoundError:
         raise UnreadableFileError(f"{path} does not exist; check the spelling and the folder.") from None

@@ -6,6 +6,7 @@ import lzma
 import shutil
 import tempfile
 import weakref
+import zlib
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -39,18 +40,23 @@ def read_recording(path: Path) -> Recording:
     Raises:
         UnreadableFileError: the format is not known, or the file is not what its name says.
     """
-    if path.suffix.lower() in COMPRESSIONS:
-        return _read_compressed(path)
-    return _reader_of(path)(path)
+    try:
+        return _read_compressed(path) if path.suffix.lower() in COMPRESSIONS else _reader_of(path)(path)
+    except OSError as error:  # locked by another program, a share that went away, a bad sector
+        raise UnreadableFileError(
+            f"{path} cannot be read ({error.strerror or error}); check that no other program holds it and that "
+            "its disk answers."
+        ) from None
 
 
 def is_recording(path: Path) -> bool:
     """Whether a file below a cohort's folder is a recording by its name; hypnograms in EDF+ are not."""
-    bare = path.with_suffix("") if path.suffix.lower() in COMPRESSIONS else path
+    packed = path.suffix.lower() in COMPRESSIONS
+    bare = path.with_suffix("") if packed else path
     ending, stem = bare.suffix.lower(), bare.stem.lower()
     if ending not in RECORDING_READERS or any(word in stem for word in _ANNOTATIONS):
         return False
-    return ending != ".hea" or is_wfdb_record(path)
+    return ending != ".hea" or (not packed and is_wfdb_record(path))
 
 
 def _reader_of(path: Path) -> Callable[[Path], Recording]:
@@ -69,13 +75,16 @@ def _reader_of(path: Path) -> Callable[[Path], Recording]:
 
 def _read_compressed(path: Path) -> Recording:
     """EDF needs a file that can be mapped: one is unpacked, and removed with the last of the recording's signals."""
+    open_bytes(path).close()  # a missing, closed or wrong file is told as everywhere
+    if Path(path.stem).suffix.lower() == ".hea":
+        raise UnreadableFileError(f"{path} is a packed WFDB header, and its signals are elsewhere; unpack the record.")
     folder = _Folder()
     plain = folder.path / path.stem
     try:
         with COMPRESSIONS[path.suffix.lower()](path, "rb") as packed, plain.open("wb") as file:
             shutil.copyfileobj(packed, file, 1 << 20)
         recording = _reader_of(plain)(plain)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+    except (OSError, EOFError, lzma.LZMAError, zlib.error) as error:
         raise UnreadableFileError(f"{path} cannot be unpacked ({error}); copy or pack it again.") from None
     except UnreadableFileError as error:
         raise UnreadableFileError(str(error).replace(str(plain), str(path))) from None

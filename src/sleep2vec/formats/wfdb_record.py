@@ -5,7 +5,9 @@ databases use, are memory-mapped, so that a channel costs its own bytes; other f
 """
 
 import re
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -14,6 +16,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from sleep2vec.formats.edf_header import open_bytes
 from sleep2vec.vocabulary.errors import UnreadableFileError
 from sleep2vec.vocabulary.recording import Recording, Signal
 from sleep2vec.vocabulary.subject import Sex, Subject
@@ -23,6 +26,7 @@ _SEGMENT = re.compile(r"(?P<record>.+)_(?:\d{3,}|layout)")
 _SEXES: dict[str, Sex] = {"f": "female", "female": "female", "m": "male", "male": "male"}
 _AGE = re.compile(r"\bage\W{1,3}(\d{1,3}(?:\.\d+)?)", re.IGNORECASE)
 _SEX = re.compile(r"\b(?:sex|gender)\W{1,3}(female|male|f|m)\b", re.IGNORECASE)
+_SHORT_YEAR = re.compile(r"(?m)^([^#\r\n]*\s\d{1,2}/\d{1,2}/)(\d{2})[ \t]*\r?$")  # as slp32 of slpdb is dated
 _SLPDB = re.compile(r"^\s*(\d{1,3})\s+([MF])\b")  # "44 M 89 32-01-89": age, sex, weight, record
 
 
@@ -42,13 +46,14 @@ def read_wfdb(path: Path) -> Recording:
         if not (path.parent / name).is_file():
             raise UnreadableFileError(f"{path} names the signal file {name}, which is not beside it; put it there.")
     rate_hz, n_frames = float(header.fs), _n_frames(path, header, segments)
-    labels = list(dict.fromkeys(name for segment in segments for name in segment.header.sig_name))
-    signals = tuple(_signal(label, segments, rate_hz, n_frames) for label in labels)
+    names = list(dict.fromkeys(name for segment in segments for name in segment.names))
+    signals = tuple(_signal(name, segments, rate_hz, n_frames) for name in names)
     return Recording(
         signals=signals,
         duration_s=n_frames / rate_hz,
         start=_start(header),
         subject=_subject(header.comments or []),
+        repairs=tuple(repair for segment in segments for repair in segment.cuts()),
         source=path.name,
     )
 
@@ -76,6 +81,38 @@ class _Segment:
     def __reduce__(self) -> tuple[Any, ...]:
         return _Segment, (self.base, self.start, self.header)
 
+    @property
+    def names(self) -> list[tuple[str, int]]:
+        """Label of each channel, and how many in front of it are called the same."""
+        labels = self.header.sig_name
+        return [(label, labels[:i].count(label)) for i, label in enumerate(labels)]
+
+    def cuts(self) -> list[str]:
+        """A sentence for each 16-bit file that holds less than the header promises.
+
+        Raises UnreadableFileError where one holds nothing.
+        """
+        header, told = self.header, []
+        for name in dict.fromkeys(header.file_name):
+            held = self._held(name)
+            if held == 0:
+                raise UnreadableFileError(
+                    f"{self.base.parent / name} holds no whole sample, but {header.sig_len or 'some'} were expected; "
+                    "copy it again."
+                )
+            if held is not None and header.sig_len and held < header.sig_len:
+                told.append(f"{name} is cut off: {header.sig_len} frames are promised, it holds {held}; NaN follows.")
+        return told
+
+    def _held(self, name: str) -> int | None:
+        """Frames in a 16-bit signal file, None for other formats, whose reader tells."""
+        header = self.header
+        inside = [i for i, other in enumerate(header.file_name) if other == name]
+        if any(header.fmt[i] != "16" for i in inside):
+            return None
+        n_bytes = (self.base.parent / name).stat().st_size - (header.byte_offset[inside[0]] or 0)
+        return max(n_bytes, 0) // (2 * sum(header.samps_per_frame[i] or 1 for i in inside))
+
     def samples(self, channel: int) -> NDArray[np.float32]:
         """(N,) physical values of one channel, NaN where missing."""
         header = self.header
@@ -92,7 +129,12 @@ class _Segment:
         n_frames = (path.stat().st_size - offset) // (2 * sum(per_frame))
         if header.sig_len:
             n_frames = min(n_frames, header.sig_len)
-        digital_FW = np.memmap(path, "<i2", "r", offset, (n_frames, sum(per_frame)))
+        try:
+            digital_FW = np.memmap(path, "<i2", "r", offset, (n_frames, sum(per_frame)))
+        except (OSError, ValueError, OverflowError) as error:
+            raise UnreadableFileError(
+                f"{path} cannot be read as {self.base.name}.hea describes it ({error}); copy both again."
+            ) from None
         at = siblings.index(channel)
         first = sum(per_frame[:at])
         digital_N = digital_FW[:, first : first + per_frame[at]].reshape(-1)
@@ -106,7 +148,8 @@ class _Segment:
         import wfdb
 
         try:
-            record = wfdb.rdrecord(str(self.base), channels=[channel], smooth_frames=False)
+            with _readable(self.base) as base:
+                record = wfdb.rdrecord(base, channels=[channel], smooth_frames=False)
         except Exception as error:  # wfdb fails in many ways on files that are cut or damaged
             raise UnreadableFileError(f"{self.base} cannot be decoded ({type(error).__name__}: {error}).") from None
         return np.asarray(record.e_p_signal[0], dtype=np.float32)
@@ -115,11 +158,32 @@ class _Segment:
 def _header(path: Path) -> Any:
     import wfdb
 
+    with open_bytes(path) as file:
+        if not file.read(1):
+            raise UnreadableFileError(f"{path} is empty (0 bytes); a WFDB header was expected, copy it again.")
     try:
-        return wfdb.rdheader(str(path.with_suffix("")))
+        with _readable(path.with_suffix("")) as base:
+            return wfdb.rdheader(base)
     except Exception as error:  # wfdb fails in many ways on text that is no header
         told = " ".join(str(error).split())[:200]
         raise UnreadableFileError(f"{path} is no WFDB header ({type(error).__name__}: {told}).") from None
+
+
+@contextmanager
+def _readable(base: Path) -> Iterator[str]:
+    """A record that `wfdb` can read: itself, or, where its year has two digits, a copy of its header and links."""
+    header = base.with_suffix(base.suffix + ".hea")
+    text = header.read_text("latin-1")
+    mended = _SHORT_YEAR.sub(lambda m: f"{m[1]}{'19' if m[2] >= '85' else '20'}{m[2]}", text, count=1)
+    if mended == text:
+        yield str(base)
+        return
+    with tempfile.TemporaryDirectory(prefix="sleep2vec-") as folder:
+        Path(folder, header.name).write_text(mended, "latin-1")
+        for name in {line.split()[0] for line in mended.splitlines()[1:] if line.strip() and line[0] != "#"}:
+            if Path(name).name == name and (base.parent / name).is_file():
+                Path(folder, name).symlink_to((base.parent / name).absolute())
+        yield str(Path(folder, base.name))
 
 
 def _segments(path: Path, header: Any) -> list[_Segment]:
@@ -130,6 +194,8 @@ def _segments(path: Path, header: Any) -> list[_Segment]:
     for name, length in zip(names, header.seg_len, strict=True):
         if name != "~" and length:  # "~" is a pause, a segment of no length is the layout
             segment = _header(path.parent / f"{name}.hea")
+            if getattr(segment, "seg_name", None) is not None:
+                raise UnreadableFileError(f"{path} has the segment {name}, which has segments itself; split it.")
             found.append(_Segment(path.parent / name, start, segment))
         start += length
     if not found:
@@ -145,16 +211,14 @@ def _n_frames(path: Path, header: Any, segments: list[_Segment]) -> int:
     raise UnreadableFileError(f"{path} does not say how many samples there are; write the number into its first line.")
 
 
-def _signal(label: str, segments: list[_Segment], rate_hz: float, n_frames: int) -> Signal:
-    holding = [
-        (segment, segment.header.sig_name.index(label)) for segment in segments if label in segment.header.sig_name
-    ]
+def _signal(name: tuple[str, int], segments: list[_Segment], rate_hz: float, n_frames: int) -> Signal:
+    holding = [(segment, segment.names.index(name)) for segment in segments if name in segment.names]
     first, channel = holding[0]
     per_frame = first.header.samps_per_frame[channel] or 1
     load: Callable[[], NDArray[np.float32]] = partial(_load, holding, per_frame, n_frames)
     unit = first.header.units[channel] or ""
     return Signal(
-        label=label,
+        label=name[0],
         rate_hz=rate_hz * per_frame,
         unit="" if unit.upper() == "NU" else unit,  # "no units"
         n_samples=n_frames * per_frame,
@@ -174,7 +238,7 @@ def _load(holding: list[tuple[_Segment, int]], per_frame: int, n_frames: int) ->
 
 def _physical_range(header: Any, channel: int) -> tuple[float, float] | None:
     bits, gain = header.adc_res[channel], header.adc_gain[channel]
-    if not bits or not gain:
+    if not bits or not gain or not 0 < bits <= 32:  # WFDB has no wider converters
         return None
     zero = (header.adc_zero[channel] or 0) - (header.baseline[channel] or 0)
     ends = ((zero - 2 ** (bits - 1)) / gain, (zero + 2 ** (bits - 1) - 1) / gain)

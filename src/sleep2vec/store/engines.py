@@ -82,7 +82,7 @@ def _alone(work: Work[Job, Result], job: Job) -> Result | None:
 def _dask(work: Work[Job, Result], jobs: Sequence[Job], workers: int, scheduler: str | None) -> Outcomes[Job, Result]:
     """A Dask cluster: the one at `scheduler`, or processes of this machine."""
     try:
-        from dask.distributed import Client, as_completed
+        from dask.distributed import Client, as_completed, wait
     except ImportError:
         raise UsageError("--engine dask needs the extra 'cluster': pip install 'sleep2vec[cluster]'.") from None
     try:
@@ -92,9 +92,18 @@ def _dask(work: Work[Job, Result], jobs: Sequence[Job], workers: int, scheduler:
             f"no Dask scheduler answers at {scheduler} ({error}); start one with `dask scheduler`."
         ) from None
     with client:
-        job_of = {client.submit(work, job, pure=False, retries=0): job for job in jobs}
+        job_of = {client.submit(work, job, pure=False): job for job in jobs}
+        suspects = []
         for future in as_completed(list(job_of)):
             job = job_of.pop(future)
+            if future.status == "finished":
+                yield job, future.result()
+            else:
+                suspects.append(job)
+        # A dying worker takes along what was waiting on it: each gets another chance, with nobody beside it.
+        for job in suspects:
+            future = client.submit(work, job, pure=False)
+            wait(future)
             yield job, future.result() if future.status == "finished" else None
 
 

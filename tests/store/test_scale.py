@@ -1,0 +1,164 @@
+"""Many nights: killed and resumed, with faulty files among them, with processes that die, on another engine."""
+
+import csv
+import os
+import random
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from store_nights import made_recording
+
+from sleep2vec.store import ingest as ingest_module
+from sleep2vec.store.cohort_folder import jobs_of
+from sleep2vec.store.engines import run_jobs
+from sleep2vec.store.ingest import ingest, plan_ingest
+from sleep2vec.store.reader import Store
+from sleep2vec.store.verify import damaged_nights
+from sleep2vec.vocabulary.errors import UsageError
+
+N_NIGHTS, N_KILLS = 40, 5
+
+
+def files_of(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+@pytest.fixture(scope="module")
+def three(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("three")
+    for i in range(3):
+        made_recording(folder / "in" / f"n{i}.edf", i)
+    ingest(folder / "in", folder / "undisturbed")
+    return folder
+
+
+@pytest.mark.slow
+def test_forty_nights_killed_five_times_end_in_the_undisturbed_store(tmp_path: Path):
+    """kill -9 of the whole process group, workers included, at random moments; each time the same command again."""
+    for i in range(N_NIGHTS):
+        made_recording(tmp_path / "in" / f"site{i % 4}" / f"n{i:02d}.edf", i, minutes=3 + i % 3)
+    ingest(tmp_path / "in", tmp_path / "undisturbed")
+    store = tmp_path / "store"
+    command = [sys.executable, "-m", "sleep2vec.cli", "ingest", str(tmp_path / "in"), str(store), "--workers", "2"]
+    draw = random.Random(5)
+    n_killed = 0
+    for kill in range(N_KILLS):
+        least = len(list((store / "nights").glob("*.json"))) + draw.randint(1, N_NIGHTS // N_KILLS - 2)
+        process = subprocess.Popen(
+            command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
+        )
+        deadline = time.monotonic() + 120
+        while len(list((store / "nights").glob("*.json"))) < least and process.poll() is None:
+            assert time.monotonic() < deadline
+            time.sleep(0.001)
+        time.sleep(draw.uniform(0, 0.1))
+        os.killpg(process.pid, signal.SIGKILL)
+        n_killed += process.wait() == -signal.SIGKILL
+        assert len(list((store / "nights").glob("*.json"))) < N_NIGHTS, f"kill {kill} came too late"
+    assert n_killed == N_KILLS
+    subprocess.run(command, check=True, capture_output=True)
+    assert files_of(store) == files_of(tmp_path / "undisturbed")
+    assert list(damaged_nights(store)) == []
+
+
+def test_faulty_files_are_listed_with_step_and_reason_and_stop_nobody(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    folder = tmp_path / "in"
+    made_recording(folder / "good.edf", 1)
+    good = (folder / "good.edf").read_bytes()
+    (folder / "corrupt.edf").write_bytes(b"\xff" * 4000)
+    (folder / "empty.edf").write_bytes(b"")
+    (folder / "truncated.edf").write_bytes(good[:300])
+    made_recording(folder / "locked.edf", 2)
+    real_open = Path.open
+
+    def locked(path: Path, *arguments, **options):
+        if path.name == "locked.edf":
+            raise PermissionError(13, "Permission denied", str(path))
+        return real_open(path, *arguments, **options)
+
+    monkeypatch.setattr(Path, "open", locked)
+    report = ingest(folder, tmp_path / "store")
+    assert [row.night_id for row in Store(tmp_path / "store").rows] == ["good"]
+    with real_open(tmp_path / "store" / "failures.csv", newline="") as file:
+        rows = {row["file"]: row for row in csv.DictReader(file)}
+    assert sorted(rows) == ["corrupt.edf", "empty.edf", "locked.edf", "truncated.edf"]
+    assert {row["step"] for row in rows.values()} == {"read"}
+    assert "0 bytes" in rows["empty.edf"]["reason"]
+    assert all("\n" not in row["reason"] and "unexpected" not in row["reason"] for row in rows.values()), rows
+    assert len(report.failures) == 4
+
+
+def dies(job: int) -> int:
+    if job == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return 10 * job
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("engine", ["joblib", "dask"])
+def test_a_killed_process_costs_its_job_alone(engine: str):
+    """As the kernel does it when memory runs out."""
+    done = dict(run_jobs(dies, list(range(12)), engine=engine, workers=2))
+    assert done == {job: None if job == 5 else 10 * job for job in range(12)}
+
+
+def test_a_killed_night_is_told(three: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def killed(work, jobs, **_):
+        for job in jobs:
+            yield job, None if job.night_id == "n1" else work(job)
+
+    monkeypatch.setattr(ingest_module, "run_jobs", killed)
+    report = ingest(three / "in", tmp_path / "store")
+    assert [(f.file, f.step) for f in report.failures] == [("n1.edf", "process")]
+    assert "killed by the system, most often for want of memory; try fewer --workers" in report.failures[0].reason
+    assert report.n_nights == 2
+
+
+@pytest.mark.slow
+def test_dask_writes_the_same_bytes(three: Path, tmp_path: Path):
+    report = ingest(three / "in", tmp_path / "store", engine="dask", workers=2)
+    assert report.n_written == 3
+    assert files_of(tmp_path / "store") == files_of(three / "undisturbed")
+
+
+def test_engines_that_are_none_say_so(three: Path, tmp_path: Path):
+    with pytest.raises(UsageError, match="unknown engine 'spark'; choose from joblib, dask"):
+        ingest(three / "in", tmp_path / "store", engine="spark")
+    with pytest.raises(UsageError, match="--scheduler is for --engine dask"):
+        ingest(three / "in", tmp_path / "store2", scheduler="tcp://localhost:1")
+
+
+def test_a_plan_writes_nothing_and_tells_what_is_there(three: Path, tmp_path: Path):
+    store = tmp_path / "store"
+    plan = plan_ingest(three / "in", store)
+    assert [job.night_id for job in plan.waiting] == ["n0", "n1", "n2"]
+    assert not store.exists()
+    ingest(three / "in", store, only=["n1*"])
+    assert [job.night_id for job in plan_ingest(three / "in", store).waiting] == ["n0", "n2"]
+
+
+def test_only_some(three: Path):
+    folder = three / "in"
+    assert [job.night_id for job in jobs_of(folder, only=["n[02].edf"])[0]] == ["n0", "n2"]
+    assert [job.night_id for job in jobs_of(folder, only=["n1", "n2"], limit=1)[0]] == ["n1"]
+    with pytest.raises(UsageError, match=r"none of the 3 recordings of .* fits 'x'"):
+        jobs_of(folder, only=["x"])
+
+
+def test_two_ingests_into_one_store_do_not_meet(three: Path, tmp_path: Path):
+    from filelock import FileLock
+
+    store = tmp_path / "store"
+    ingest(three / "in", store, limit=1)
+    with FileLock(store / ".ingest.lock"), pytest.raises(UsageError, match="another ingest is writing to"):
+        ingest(three / "in", store)
+    assert ingest(three / "in", store).n_nights == 3
+
+
+def test_nothing_of_the_machine_is_in_the_store(three: Path):
+    for name, data in files_of(three / "undisturbed").items():
+        assert str(three).encode() not in data, name
