@@ -5,6 +5,7 @@ first annotation of each record says when the record begins ("time-keeping", EDF
 it close the gaps silently, and everything after a gap is then at a wrong time.
 """
 
+import mmap
 import os
 import re
 from collections.abc import Iterator
@@ -17,6 +18,7 @@ from sleep2vec.formats.edf_header import ChannelHeader, EdfHeader, open_bytes
 from sleep2vec.vocabulary.errors import UnreadableFileError
 
 _TIME_STAMP = re.compile(rb"\0*([+-]\d+(?:[.,]\d*)?)(?:\x15[\d.,]*)?\x14\x14")
+_PIECE_BYTES = 1 << 24
 # Clocks of recorders that call themselves continuous are written with some rounding; a missing record is longer.
 _CLOCK_ROUNDING_S = 0.01
 _LONGEST_GAPS_S = 7 * 24 * 3600.0
@@ -146,9 +148,26 @@ def digital_samples(header: EdfHeader, channel: ChannelHeader) -> NDArray[np.int
             f"{header.path} has changed or gone since it was opened; {channel.label!r} cannot be read, open it again."
         ) from None
     last_byte = channel.first_byte + channel.samples_per_record * header.bytes_per_sample
-    raw = np.ascontiguousarray(records[:, channel.first_byte : last_byte])
+    raw = _columns(records, channel.first_byte, last_byte)
     if header.bytes_per_sample == 2:
         return raw.view("<i2").reshape(-1)
     padded = np.zeros((raw.size // 3, 4), np.uint8)
     padded[:, 1:] = raw.reshape(-1, 3)  # into the upper 24 bits, so that the shift below carries the sign
     return padded.view("<i4").reshape(-1) >> 8
+
+
+def _columns(records: NDArray[np.uint8], first: int, last: int) -> NDArray[np.uint8]:
+    """Bytes `first` to `last` of every record, copied a piece at a time.
+
+    A channel lies in every page of the file. Pages are given back after each piece: the memory of a read is that of the
+    channel, not of the file.
+    """
+    wanted = np.empty((len(records), last - first), np.uint8)
+    mapped = records.base if isinstance(records.base, mmap.mmap) and hasattr(mmap, "MADV_DONTNEED") else None
+    n_piece = max(1, _PIECE_BYTES // records.shape[1])
+    for start in range(0, len(records), n_piece):
+        piece = slice(start, start + n_piece)
+        wanted[piece] = records[piece, first:last]
+        if mapped is not None:
+            mapped.madvise(mmap.MADV_DONTNEED)
+    return wanted

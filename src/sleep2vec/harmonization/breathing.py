@@ -24,7 +24,8 @@ def breathing_of_beats(beats: Beats, grid_times_N: NDArray[np.float64]) -> tuple
     """Respiration derived from an ECG or a pulse wave.
 
     The height of the beats and the respiratory change of the intervals between them are laid on the grid by the beats'
-    times; the one whose power from 0.1 to 0.5 Hz is more of one frequency is taken (Moody et al., Computers in Cardiology 12 (1985), for the heights).
+    times; the one whose power from 0.1 to 0.5 Hz is more of one frequency is taken (Moody et al., Computers in
+    Cardiology 12 (1985), for the heights).
 
     Returns:
         (N,) float32 with NaN where beats are missing (everywhere, where neither shows any breathing), and what it is,

@@ -10,8 +10,6 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from sleep2vec.formats.reader import read
-from sleep2vec.harmonization.pipeline import harmonize
 from sleep2vec.store.atomic import remove_leftovers, write_atomically
 from sleep2vec.store.cohort_folder import Job, jobs_of
 from sleep2vec.store.engines import run_jobs
@@ -130,6 +128,10 @@ def ingest(
 
 def _ingest_one(store: Path, job: Job) -> Failure:
     """One recording into the store; a failure without a reason is a success, as None is a killed process."""
+    # Here, so that two workers load them at once and the process that only hands out work never does.
+    from sleep2vec.formats.reader import read
+    from sleep2vec.harmonization.pipeline import harmonize
+
     step = "read"
     try:
         recording = read(job.path, cohort=job.rules, companions=job.companions)
