@@ -161,3 +161,37 @@ def test_a_file_without_annotations_is_no_hypnogram(tmp_path: Path):
     path.write_bytes(EdfFile([Channel(counting(2, 2))]).to_bytes())
     with pytest.raises(UnreadableFileError, match="has no 'EDF Annotations' channel, so it holds no hypnogram"):
         read_hypnogram(path)
+
+
+def slowly(rows: list[tuple[float, float, int | None]], start_s: float, n_tokens: int) -> list[float]:
+    """By seconds: the later row holds, most seconds win, at least 15, of equals the one that comes first."""
+    found = []
+    for token in range(n_tokens):
+        first = start_s + 30 * token
+        seconds: list[int | None] = []
+        for second in np.arange(first, first + 30):
+            inside = [stage for onset, length, stage in rows if onset <= second < onset + length]
+            seconds.append(inside[-1] if inside else None)
+        scored = [stage for stage in seconds if stage is not None]
+        most = max((scored.count(stage) for stage in scored), default=0)
+        winner = next((stage for stage in scored if scored.count(stage) == most), None)
+        found.append(float(winner) if winner is not None and len(scored) >= 15 else np.nan)
+    return found
+
+
+whole = st.integers(-40, 200).map(float)
+span_rows = st.lists(
+    st.tuples(whole, st.integers(0, 90).map(float), st.one_of(st.none(), st.integers(0, 4))), max_size=8
+)
+
+
+@given(span_rows, st.integers(-20, 20).map(float))
+def test_a_token_has_the_stage_that_fills_most_of_it(rows: list[tuple[float, float, int | None]], start_s: float):
+    np.testing.assert_array_equal(
+        hypnogram_of([StageSpan(*row) for row in rows], start_s, 6),
+        np.array(slowly(rows, start_s, 6), dtype=np.float32),
+    )
+
+
+def test_a_stage_without_an_end_lasts_to_the_end():
+    np.testing.assert_array_equal(hypnogram_of([StageSpan(30.0, float("inf"), 2)], 0.0, 4), [np.nan, 2, 2, 2])

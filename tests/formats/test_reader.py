@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from edf_bytes import Channel, EdfFile, counting, time_stamps
 
-from sleep2vec.formats.companions import companions_of
+from sleep2vec.formats.companions import FileIndex, companions_of
 from sleep2vec.formats.edf_writer import write_annotations
 from sleep2vec.formats.reader import read
 from sleep2vec.vocabulary.errors import UnreadableFileError
@@ -130,3 +130,50 @@ def test_unknown_formats_name_the_known_ones(tmp_path: Path):
         read(tmp_path / "night.xyz")
     with pytest.raises(UnreadableFileError, match="is a folder, but one recording was expected"):
         read(tmp_path)
+
+
+def test_companions_in_another_folder_and_the_nearest_of_two(tmp_path: Path):
+    """As the NSRR lays them out; of two files of one name the one that shares more of the path is taken."""
+    recording = tmp_path / "edfs" / "a" / "x1.edf"
+    for name in ("xml/a/x1-nsrr.xml", "xml/b/x1-nsrr.xml", "edfs/a/x1.edf", "edfs/a/x10.csv"):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(b"")
+    found = companions_of(recording, index=FileIndex.of(tmp_path))
+    assert [companion.path.relative_to(tmp_path).as_posix() for companion in found] == ["xml/a/x1-nsrr.xml"]
+    (tmp_path / "edfs" / "x1-nsrr.xml").write_bytes(b"")
+    found = companions_of(recording, index=FileIndex.of(tmp_path))
+    assert found[0].path == tmp_path / "edfs" / "x1-nsrr.xml"
+
+
+def scored(plain: Path, name: str, text: str):
+    plain.with_name(name).write_text(text)
+    return read(plain)
+
+
+def test_a_list_of_stages_is_stretched_over_the_recording(plain: Path):
+    """Three minutes hold 12 epochs of 15 s, 9 of 20 s, 6 of 30 s."""
+    for n, epoch_s in ((12, 15), (9, 20), (6, 30)):
+        recording = scored(plain, "night.txt", "\n".join(["W", "N2", "R"] * (n // 3)) + "\n")
+        assert len(recording.stages) == n
+        assert {span.duration_s for span in recording.stages} == {epoch_s}
+        assert any(f"epochs of {epoch_s} s" in repair for repair in recording.repairs) == (epoch_s != 30)
+
+
+def test_times_of_day_are_laid_on_the_recordings_clock(plain: Path):
+    """The recording begins at 22:30:05; the first epoch is scored at 22:31:05, or half a minute too early."""
+    recording = scored(plain, "night.csv", "Start Time,Duration,Stage\n22:31:05,30,N2\n22:31:35,30,R\n")
+    assert [(span.onset_s, span.stage) for span in recording.stages] == [(60, 2), (90, 4)]
+    recording = scored(plain, "night.csv", "Start Time,Duration,Stage\n22:29:35,30,W\n22:30:05,30,R\n")
+    assert [(span.onset_s, span.stage) for span in recording.stages] == [(-30, 0), (0, 4)]
+
+
+def test_elapsed_times_that_look_like_a_clock_count_from_the_start(plain: Path):
+    recording = scored(plain, "night.csv", "Start Time,Duration,Stage\n00:00:30,30,N2\n00:01:00,30,R\n")
+    assert [(span.onset_s, span.stage) for span in recording.stages] == [(30, 2), (60, 4)]
+
+
+def test_a_table_that_is_no_scoring_is_left_alone(plain: Path):
+    recording = scored(plain, "night.csv", "item,price\nbed,300\n")
+    assert recording.stages == ()
+    assert recording.repairs == read(plain).repairs

@@ -7,12 +7,13 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import signal
 
-from sleep2vec.harmonization.filters import BANDS, apply_band
+from sleep2vec.harmonization.filters import BANDS, Band, apply_band
 from sleep2vec.harmonization.heartbeats import Beats, intervals_of, on_grid
 from sleep2vec.harmonization.quality import threshold
 
 # Adults breathe 6-30 times a minute; what an ECG shows of it is judged there.
 _BREATHS_HZ = (0.1, 0.5)
+_RESPIRATORY = Band(0.15, None, low_order=4)
 
 
 def breathing_band(samples_N: NDArray[np.float32], rate_hz: float) -> NDArray[np.floating]:
@@ -32,13 +33,37 @@ def breathing_of_beats(beats: Beats, grid_times_N: NDArray[np.float64]) -> tuple
         for a person.
     """
     heights_N = on_grid(beats.times_s, beats.heights, grid_times_N)
-    intervals_N = on_grid(*intervals_of(beats), grid_times_N)
+    intervals_N = _without_slow_waves(on_grid(*intervals_of(beats), grid_times_N))
     by_height, by_interval = _concentration(heights_N), _concentration(intervals_N)
     if max(by_height, by_interval) < threshold("concentration", "resp"):
         return np.full(len(grid_times_N), np.nan, dtype=np.float32), "no breathing shows in the beats"
     if by_height >= by_interval:
         return heights_N, "height of the beats"
     return intervals_N, "respiratory change of beat-to-beat intervals"
+
+
+def _without_slow_waves(intervals_N: NDArray[np.float32], rate_hz: float = 4.0) -> NDArray[np.float32]:
+    """The respiratory part of intervals (N,) with NaN: the waves of blood pressure around 0.1 Hz taken out.
+
+    The high-frequency band of heart rate variability begins at 0.15 Hz (Task Force, Circulation 93 (1996)).
+    """
+    known_N = np.isfinite(intervals_N)
+    if not known_N.any():
+        return intervals_N
+    places_N = np.arange(len(intervals_N))
+    filled_N = np.interp(places_N, places_N[known_N], intervals_N[known_N])
+    return np.where(known_N, apply_band(filled_N, rate_hz, _RESPIRATORY), np.nan).astype(np.float32)
+
+
+def shows_breathing(waveform_N: NDArray[np.float32], n_tokens: int) -> NDArray[np.bool_]:
+    """(L,) in which tokens, each seen with its neighbours, a waveform derived from beats has one frequency."""
+    per_token = len(waveform_N) // n_tokens
+    limit = threshold("concentration", "resp")
+    shown_L = np.zeros(n_tokens, dtype=bool)
+    for token in range(n_tokens):
+        first, last = max(0, min(token - 1, n_tokens - 3)), min(n_tokens, max(token + 2, 3))
+        shown_L[token] = _concentration(waveform_N[first * per_token : last * per_token]) >= limit
+    return shown_L
 
 
 def _concentration(waveform_N: NDArray[np.float32], rate_hz: float = 4.0) -> float:

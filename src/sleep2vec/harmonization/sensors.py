@@ -8,7 +8,7 @@ import numpy as np
 
 from sleep2vec.cohorts.labels import ChannelRules
 from sleep2vec.harmonization.align import Grid
-from sleep2vec.harmonization.breathing import breathing_band, breathing_of_beats
+from sleep2vec.harmonization.breathing import breathing_band, breathing_of_beats, shows_breathing
 from sleep2vec.harmonization.channel_match import Channel
 from sleep2vec.harmonization.filters import BANDS, describe
 from sleep2vec.harmonization.heartbeats import (
@@ -253,6 +253,8 @@ class Sensors:
             centre = np.float32(np.median(derived_N[known_N]))
             band_N = breathing_band(np.where(known_N, derived_N - centre, np.float32(0.0)), rate_hz)
             derived_N = np.where(known_N, band_N, np.nan).astype(np.float32)
+            shown_L = shows_breathing(derived_N, self.grid.n_tokens)
+            derived_N[~np.repeat(shown_L, len(derived_N) // self.grid.n_tokens)] = np.nan
         story = Provenance(
             labels,
             f"no effort belt or airflow that is good for half of the night: breathing derived from the {title}",

@@ -26,7 +26,7 @@ class ScoringWords:
 
 
 EVERYBODYS_WORDS = ScoringWords()
-NO_DATE = date(1, 1, 1)
+NO_DATE = date(1, 1, 2)
 """The day of a `Scoring.start` whose file tells the time of day and no date."""
 
 
