@@ -14,9 +14,11 @@ from scipy.signal import lfilter, welch
 
 from sleep2vec.cohorts.catalog import cohort_of
 from sleep2vec.cohorts.labels import plain
+from sleep2vec.formats.companions import FileIndex
 from sleep2vec.formats.edf import read_edf
 from sleep2vec.harmonization.pipeline import harmonize
 from sleep2vec.harmonization.sensors import KINDS_OF
+from sleep2vec.store.cohort_tables import CohortTables
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.recording import Recording, Signal
 
@@ -327,6 +329,23 @@ def test_sleep_edf_has_the_channels_of_the_real_header(shared):
 
     real = [(signal.label.strip(), signal.rate_hz, signal.unit.strip()) for signal in recording.signals]
     assert [(channel.label, channel.rate_hz, channel.unit) for channel in cassette.channels] == real
+
+
+@pytest.mark.parametrize(
+    ("path", "age_years", "sex"),
+    [
+        ("SC4001E0-PSG.edf", 33.0, "female"),  # as the recording's own header says: F, Female_33yr
+        ("SC4362F0-PSG.edf", 51.0, "male"),
+        ("ST7011J0-PSG.edf", 60.0, "male"),
+        ("ST7242J0-PSG.edf", 48.0, "female"),
+    ],
+)
+def test_sleep_edf_people_of_one_number_in_two_tables_are_told_apart(shared, path, age_years, sex):
+    """The judge is the tables' own rows, read by eye: 1 is female in one and male in the other."""
+    folder = shared / "real_data" / "sleep_edf"
+    person = CohortTables(cohort_of("sleep_edf"), folder, FileIndex.of(folder)).participant_of(PurePath(path))
+
+    assert (person.subject_id, person.age_years, person.sex) == (path[:5], age_years, sex)
 
 
 def test_boas_has_the_channels_codes_and_people_of_the_real_files(shared):

@@ -135,9 +135,9 @@ def _is_one_of_several(label: str) -> bool:
 def _ecg(label: str, ecg_T: np.ndarray, far_T: np.ndarray) -> np.ndarray:
     """One lead of two where the label ends in a side or a number and names no pair."""
     place = re.sub(r"eeg|e[ck]g|[^a-z0-9]", "", label.lower())
-    if place not in ("l", "r", "la", "ra", "1", "2", "left", "right"):
+    if place not in ("l", "r", "la", "ra", "1", "2", "3", "left", "right"):
         return ecg_T
-    return (-0.5 if place in ("r", "ra", "2", "right") else 0.5) * ecg_T + far_T
+    return (-0.5 if place in ("r", "ra", "2", "3", "right") else 0.5) * ecg_T + far_T
 
 
 def _pulse_wave(beats_s: np.ndarray, n: int) -> np.ndarray:

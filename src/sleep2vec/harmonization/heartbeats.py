@@ -189,13 +189,15 @@ def intervals_of(beats: Beats) -> tuple[NDArray[np.float64], NDArray[np.float64]
     kept = np.setdiff1d(np.arange(len(beats.times_s)), _extra_beats(beats.times_s))
     times_s, sound = beats.times_s[kept], beats.sound[kept]
     intervals_s = np.diff(times_s)
-    if intervals_s.size == 0:
+    possible = (intervals_s >= SHORTEST_S) & (intervals_s <= LONGEST_S) & sound[:-1] & sound[1:]
+    if not possible.any():
         return np.zeros(0), np.zeros(0)
+    # What is usual is learnt from these alone: jolts come in bursts and would outvote the beats.
+    middles_s, intervals_s = (times_s[:-1] + intervals_s / 2)[possible], intervals_s[possible]
     usual_s = _running_median(intervals_s)
-    accepted = (intervals_s >= SHORTEST_S) & (intervals_s <= LONGEST_S) & sound[:-1] & sound[1:]
     off_s = intervals_s - usual_s
-    accepted &= np.abs(off_s) <= np.clip(_DEVIATIONS * _spread(off_s), _LEAST_OFF * usual_s, _MOST_OFF * usual_s)
-    return (times_s[:-1] + intervals_s / 2)[accepted], intervals_s[accepted]
+    accepted = np.abs(off_s) <= np.clip(_DEVIATIONS * _spread(off_s), _LEAST_OFF * usual_s, _MOST_OFF * usual_s)
+    return middles_s[accepted], intervals_s[accepted]
 
 
 def _spread(off_s: NDArray[np.float64]) -> NDArray[np.float64]:

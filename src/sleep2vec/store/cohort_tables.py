@@ -13,6 +13,7 @@ from sleep2vec.vocabulary.errors import UnreadableFileError, UsageError
 
 _HEADER_ROWS = 5  # some tables have a caption above their header
 _UNKNOWN = ("", "n/a", "na", "nan", "none", ".", "null")
+_NAMES = ("subject_id", "family_id", "site")  # never numbers: 1234567 must not become 1.23457e+06
 _Rows = Mapping[tuple[str, ...], Mapping[str, str]]
 
 
@@ -129,18 +130,19 @@ def _plain_key(text: str) -> str:
 
 
 def _participant(table: MetadataTable, row: Mapping[str, str]) -> Participant:
-    read = {name: _value(column, row) for name, column in table.columns.items()}
+    read = {name: _value(column, row) for name, column in table.columns.items() if name not in _NAMES}
+    names = {name: _name(column, row) for name, column in table.columns.items() if name in _NAMES}
     age_years = read.get("age_years")
     if not isinstance(age_years, float) or not 0 <= age_years <= OLDEST_YEARS:
         age_years = None
     sex = read.get("sex")
     measures = {name: _value(column, row) for name, column in table.measures.items()}
     return Participant(
-        subject_id=_text(read.get("subject_id")),
+        subject_id=names.get("subject_id"),
         age_years=age_years,
         sex=sex if sex in ("female", "male") else None,  # type: ignore[arg-type]
-        site=_text(read.get("site")),
-        family_id=_text(read.get("family_id")),
+        site=names.get("site"),
+        family_id=names.get("family_id"),
         measures={name: value for name, value in measures.items() if isinstance(value, float)},
     )
 
@@ -157,7 +159,8 @@ def _value(column: Column, row: Mapping[str, str]) -> str | float | None:
     return text if number is None or math.isnan(number) else number * column.factor
 
 
-def _text(value: str | float | None) -> str | None:
-    if value is None:
+def _name(column: Column, row: Mapping[str, str]) -> str | None:
+    text = row.get(column.column.lower(), "").strip()
+    if text.lower() in _UNKNOWN or text in column.missing:
         return None
-    return f"{value:g}" if isinstance(value, float) else value
+    return str(column.codes.get(text, text)).removesuffix(".0")
