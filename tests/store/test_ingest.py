@@ -21,6 +21,7 @@ from sleep2vec.store.cohort_folder import jobs_of
 from sleep2vec.store.ingest import ingest
 from sleep2vec.store.manifest import read_manifest
 from sleep2vec.store.reader import Store
+from sleep2vec.store.remote_folder import CohortPlace
 from sleep2vec.store.verify import damaged_nights
 from sleep2vec.vocabulary.errors import StoreError, UsageError
 from sleep2vec.vocabulary.recording import Recording, Signal
@@ -293,9 +294,9 @@ def test_names_that_are_no_text_are_listed_and_harm_nobody(recordings: Path, tmp
 def test_folders_without_recordings_are_refused(tmp_path: Path):
     (tmp_path / "SC4001EC-Hypnogram.edf").touch()
     with pytest.raises(UsageError, match=r"holds no recording \(.edf, .bdf, .rec.*\); name another folder"):
-        jobs_of(tmp_path)
+        jobs_of(CohortPlace(tmp_path, "here", {}))
     with pytest.raises(UsageError, match="is not a folder; name the folder that holds the recordings"):
-        jobs_of(tmp_path / "none")
+        jobs_of(CohortPlace(tmp_path / "none", "here", {}))
 
 
 def test_the_start_and_the_grid_are_kept(recordings: Path, tmp_path: Path):

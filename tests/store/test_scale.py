@@ -17,6 +17,7 @@ from sleep2vec.store.cohort_folder import jobs_of
 from sleep2vec.store.engines import run_jobs
 from sleep2vec.store.ingest import ingest, plan_ingest
 from sleep2vec.store.reader import Store
+from sleep2vec.store.remote_folder import CohortPlace
 from sleep2vec.store.verify import damaged_nights
 from sleep2vec.vocabulary.errors import UsageError
 
@@ -142,7 +143,7 @@ def test_a_plan_writes_nothing_and_tells_what_is_there(three: Path, tmp_path: Pa
 
 
 def test_only_some(three: Path):
-    folder = three / "in"
+    folder = CohortPlace(three / "in", "here", {})
     assert [job.night_id for job in jobs_of(folder, only=["n[02].edf"])[0]] == ["n0", "n2"]
     assert [job.night_id for job in jobs_of(folder, only=["n1", "n2"], limit=1)[0]] == ["n1"]
     with pytest.raises(UsageError, match=r"none of the 3 recordings of .* fits 'x'"):

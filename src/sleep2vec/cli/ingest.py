@@ -16,7 +16,9 @@ _MOST_TOLD = 10
 
 
 def command(
-    cohort_dir: Annotated[Path, typer.Argument(help="Folder with the recordings, searched to any depth.")],
+    cohort_dir: Annotated[
+        str, typer.Argument(help="Folder with the recordings, searched to any depth; also s3:// and other URLs.")
+    ],
     store: Annotated[Path, typer.Argument(help="Folder of the store; made when it is not there.")],
     cohort: Annotated[
         str | None, typer.Option(help="A cohort of the catalog (shhs1, mesa ...), a YAML of your own, or any name.")

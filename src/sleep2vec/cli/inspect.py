@@ -46,10 +46,12 @@ def _folder(folder: Path, cohort: str) -> tuple[str, dict[str, Any]]:
     from sleep2vec.formats.recordings import read_recording
     from sleep2vec.harmonization.coverage import coverage_of
     from sleep2vec.store.cohort_folder import jobs_of
+    from sleep2vec.store.remote_folder import opened_place
     from sleep2vec.vocabulary.errors import Sleep2vecError
     from sleep2vec.vocabulary.recording import Recording
 
-    jobs, notes = jobs_of(folder, cohort=cohort)
+    with opened_place(folder) as place:
+        jobs, notes = jobs_of(place, cohort=cohort)
     recordings: list[tuple[str, Recording | str]] = []
     for job in jobs:
         try:

@@ -56,6 +56,26 @@ def local_copy(url: str, beside: Sequence[str] = ()) -> Iterator[Path]:
         yield copies[0]
 
 
+def path_below(url: str, root: str) -> str:
+    """The path of a file below `root`; one place can be spelled ``memory://a`` and ``memory:///a``."""
+    return _opened(url)[1].removeprefix(_opened(root)[1].rstrip("/")).lstrip("/")
+
+
+def stamp_of(url: str) -> str:
+    """What changes when the file does: its size and whatever the store keeps of its version or time.
+
+    Raises:
+        UsageError, UnreadableFileError: as `list_files`.
+    """
+    files, path = _opened(url)
+    try:
+        facts = files.info(path)
+    except Exception as error:  # each driver has errors of its own
+        raise _unanswered(url, error) from None
+    known = [facts.get(name) for name in ("size", "ETag", "etag", "LastModified", "updated", "mtime", "created")]
+    return "|".join(str(fact) for fact in known if fact is not None)
+
+
 def _fetched(url: str, folder: Path) -> Path:
     files, path = _opened(url)
     copy = folder / PurePosixPath(path).name

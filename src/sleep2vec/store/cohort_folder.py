@@ -13,6 +13,7 @@ from sleep2vec.formats.companions import Companion, FileIndex, companions_of
 from sleep2vec.formats.recordings import RECORDING_READERS, is_recording
 from sleep2vec.store.cohort_tables import CohortTables
 from sleep2vec.store.participants import Participant, read_participants
+from sleep2vec.store.remote_folder import CohortPlace, RemoteRecording
 from sleep2vec.store.writer import Origin
 from sleep2vec.vocabulary.errors import UsageError
 
@@ -30,6 +31,7 @@ class Job:
         rules: Name or YAML of the cohort whose rules read the recording; None: the generic ones.
         companions: Its annotation files.
         origin: What the store keeps of where the night came from.
+        remote: Where the recording really is, if `path` is only its stand-in.
     """
 
     path: Path
@@ -40,15 +42,16 @@ class Job:
     rules: str | None
     companions: tuple[Companion, ...]
     origin: Origin
+    remote: RemoteRecording | None = None
 
 
 def jobs_of(
-    folder: Path, *, cohort: str | None = None, limit: int | None = None, only: Sequence[str] = ()
+    place: CohortPlace, *, cohort: str | None = None, limit: int | None = None, only: Sequence[str] = ()
 ) -> tuple[list[Job], list[str]]:
-    """What an ingest of `folder` will do, in the order of the recordings' paths, and notes on the cohort's tables.
+    """What an ingest of a folder will do, in the order of the recordings' paths, and notes on the cohort's tables.
 
     Args:
-        folder: searched to any depth, in one walk.
+        place: the folder, searched to any depth, in one walk.
         cohort: a name of the catalog, any other name, or a YAML.
         limit: take only the first so many recordings.
         only: take only recordings whose path below `folder` or night fits one of these (``*`` and ``?`` as in a shell).
@@ -57,6 +60,7 @@ def jobs_of(
         UsageError: there is no such folder or no recording in it, a table cannot be read, or two recordings would be
             the same night.
     """
+    folder = place.path
     if not folder.is_dir():
         raise UsageError(f"{folder} is not a folder; name the folder that holds the recordings.")
     rules = cohort_of(cohort)
@@ -64,7 +68,7 @@ def jobs_of(
     participants = read_participants(folder)
     tables = CohortTables(rules, folder, index)
     jobs = [
-        _job(path, folder, cohort, rules, index, participants, tables) for path in find_recordings(folder, rules, index)
+        _job(path, place, cohort, rules, index, participants, tables) for path in find_recordings(folder, rules, index)
     ]
     _check_unique(jobs)
     chosen = [job for job in jobs if not only or _is_wanted(job, only)]
@@ -93,25 +97,28 @@ def find_recordings(folder: Path, rules: Cohort, index: FileIndex) -> list[Path]
 
 def _job(
     path: Path,
-    folder: Path,
+    place: CohortPlace,
     cohort: str | None,
     rules: Cohort,
     index: FileIndex,
     participants: dict[str, Participant],
     tables: CohortTables,
 ) -> Job:
-    relative = path.relative_to(folder)
+    relative = path.relative_to(place.path)
+    remote = place.remote.get(relative.as_posix())
     own = participants.get(relative.as_posix()) or participants.get(relative.name) or Participant()
     participant = own.before(tables.participant_of(relative))
     companions = companions_of(path, cohort=rules, index=index, identity=rules.identity_of(relative))
     name = rules.name if cohort else participant.cohort
     night_id = participant.night_id or _night_id(relative)
     people = min((rules.name, *rules.file.same_people_as)) if rules.file.same_people_as else None
-    fingerprint = _fingerprint(path, participant, name, rules, companions)
+    stamp = remote.stamp if remote else "|".join(map(str, (path.stat().st_size, path.stat().st_mtime_ns)))
+    fingerprint = _fingerprint(path, stamp, participant, name, rules, companions, is_image=bool(place.remote))
     # Names of files need not be text.
     told = os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
-    origin = Origin(fingerprint, told, _hash(str(folder.resolve())), people, participant.visit)
-    return Job(path, relative.as_posix(), night_id, participant, name, cohort or participant.cohort, companions, origin)
+    origin = Origin(fingerprint, told, _hash(place.name), people, participant.visit)
+    rules_name = cohort or participant.cohort
+    return Job(path, relative.as_posix(), night_id, participant, name, rules_name, companions, origin, remote)
 
 
 def _night_id(relative: PurePath) -> str:
@@ -120,14 +127,24 @@ def _night_id(relative: PurePath) -> str:
 
 
 def _fingerprint(
-    path: Path, participant: Participant, cohort: str | None, rules: Cohort, companions: Sequence[Companion]
+    path: Path,
+    stamp: str,
+    participant: Participant,
+    cohort: str | None,
+    rules: Cohort,
+    companions: Sequence[Companion],
+    *,
+    is_image: bool,
 ) -> str:
     """Changes when the recording, its scoring, or what tables and the cohort's YAML say of it changes."""
-    status = path.stat()
-    scorings = [(c.path.name, c.dialect, c.path.stat().st_size, c.path.stat().st_mtime_ns) for c in companions]
+    # Copies have the time of their copying: of an image, sizes must do.
+    scorings = [
+        (c.path.name, c.dialect, c.path.stat().st_size, 0 if is_image else c.path.stat().st_mtime_ns)
+        for c in companions
+    ]
     told = _hash(repr((participant, cohort, scorings)) + rules.file.model_dump_json())
     name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
-    return f"{name}|{status.st_size}|{status.st_mtime_ns}|{told}"
+    return f"{name}|{stamp}|{told}"
 
 
 def _hash(text: str) -> str:

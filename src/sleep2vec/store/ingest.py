@@ -10,10 +10,12 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from sleep2vec.formats.remote import local_copy
 from sleep2vec.store.atomic import remove_leftovers, write_atomically
 from sleep2vec.store.cohort_folder import Job, jobs_of
 from sleep2vec.store.engines import run_jobs
 from sleep2vec.store.manifest import read_description, write_manifest
+from sleep2vec.store.remote_folder import CohortPlace, opened_place
 from sleep2vec.store.schema import night_paths
 from sleep2vec.store.writer import create_store, write_night
 from sleep2vec.vocabulary.errors import Sleep2vecError, StoreError, UsageError
@@ -57,19 +59,24 @@ class Plan:
 
 
 def plan_ingest(
-    folder: Path, store: Path, *, cohort: str | None = None, limit: int | None = None, only: Sequence[str] = ()
+    folder: Path | str, store: Path, *, cohort: str | None = None, limit: int | None = None, only: Sequence[str] = ()
 ) -> Plan:
     """Which recordings there are, and which of them are not in `store` yet or have changed. Writes nothing.
 
     Raises:
         UsageError: see `cohort_folder.jobs_of`; or a night of the store came from another recording.
     """
-    jobs, notes = jobs_of(folder, cohort=cohort, limit=limit, only=only)
+    with opened_place(folder) as place:
+        return _plan(place, store, cohort, limit, only)
+
+
+def _plan(place: CohortPlace, store: Path, cohort: str | None, limit: int | None, only: Sequence[str]) -> Plan:
+    jobs, notes = jobs_of(place, cohort=cohort, limit=limit, only=only)
     return Plan(tuple(jobs), tuple(job for job in jobs if not _is_there(store, job)), tuple(notes))
 
 
 def ingest(
-    folder: Path,
+    folder: Path | str,
     store: Path,
     *,
     cohort: str | None = None,
@@ -89,7 +96,7 @@ def ingest(
     recordings. A recording that fails is listed in ``failures.csv``.
 
     Args:
-        folder: the recordings.
+        folder: the recordings; a URL (``s3://bucket/cohort``) is read recording by recording, through `fsspec`.
         store: a new or empty folder, or a store to add to.
         cohort: a cohort of the catalog, a YAML of one's own, or any name for the manifest.
         workers: processes; each holds one night at a time.
@@ -103,26 +110,36 @@ def ingest(
             night, or another ingest is writing to `store`.
         StoreError: `store` is something else than a store of this version.
     """
-    plan = plan_ingest(folder, store, cohort=cohort, limit=limit, only=only)
-    create_store(store)
-    with _locked(store):
-        for place in (store, store / "nights"):
-            remove_leftovers(place)
-        _forget(store, plan.waiting)
-        failures, n_there = [], len(plan.jobs) - len(plan.waiting)
-        outcomes = run_jobs(
-            partial(_ingest_one, store), plan.waiting, engine=engine, workers=workers, scheduler=scheduler
-        )
-        for done, (job, failure) in enumerate(outcomes, start=n_there + 1):
-            if failure is None:
-                failure = _killed(job)
-            if failure.reason:
-                failures.append(failure)
-            if progress is not None:
-                progress(done, len(plan.jobs))
-        failures.sort(key=lambda failure: failure.file)
-        _write_failures(store, failures)
-        n_nights = write_manifest(store)
+    with opened_place(folder) as place:
+        plan = _plan(place, store, cohort, limit, only)
+        create_store(store)
+        with _locked(store):
+            return _carried_out(plan, store, workers, engine, scheduler, progress)
+
+
+def _carried_out(
+    plan: Plan,
+    store: Path,
+    workers: int,
+    engine: str,
+    scheduler: str | None,
+    progress: Callable[[int, int], None] | None,
+) -> IngestReport:
+    for place in (store, store / "nights"):
+        remove_leftovers(place)
+    _forget(store, plan.waiting)
+    failures, n_there = [], len(plan.jobs) - len(plan.waiting)
+    outcomes = run_jobs(partial(_ingest_one, store), plan.waiting, engine=engine, workers=workers, scheduler=scheduler)
+    for done, (job, failure) in enumerate(outcomes, start=n_there + 1):
+        if failure is None:
+            failure = _killed(job)
+        if failure.reason:
+            failures.append(failure)
+        if progress is not None:
+            progress(done, len(plan.jobs))
+    failures.sort(key=lambda failure: failure.file)
+    _write_failures(store, failures)
+    n_nights = write_manifest(store)
     return IngestReport(len(plan.waiting) - len(failures), n_there, tuple(failures), n_nights, plan.notes)
 
 
@@ -134,14 +151,15 @@ def _ingest_one(store: Path, job: Job) -> Failure:
 
     step = "read"
     try:
-        recording = read(job.path, cohort=job.rules, companions=job.companions)
-        step = "harmonize"
-        night = harmonize(
-            replace(recording, subject=job.participant.completed(recording.subject)),
-            night_id=job.night_id,
-            cohort=job.rules,
-            site=job.participant.site,
-        )
+        with _here(job) as path:
+            recording = read(path, cohort=job.rules, companions=job.companions)
+            step = "harmonize"
+            night = harmonize(
+                replace(recording, subject=job.participant.completed(recording.subject)),
+                night_id=job.night_id,
+                cohort=job.rules,
+                site=job.participant.site,
+            )
         step = "write"
         write_night(store, replace(night, cohort=job.cohort), job.origin)
     except (Sleep2vecError, OSError) as error:
@@ -150,6 +168,16 @@ def _ingest_one(store: Path, job: Job) -> Failure:
         reason = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}; please report this file"
         return Failure(job.relative, step, reason)
     return Failure(job.relative, step, "")
+
+
+@contextmanager
+def _here(job: Job) -> Iterator[Path]:
+    """The recording on this machine: samples are read while it is harmonised."""
+    if job.remote is None:
+        yield job.path
+        return
+    with local_copy(job.remote.url, beside=job.remote.beside) as path:
+        yield path
 
 
 def _killed(job: Job) -> Failure:
