@@ -1,12 +1,13 @@
 """Label rules, judged by what 32 public cohorts' own sources say of their labels."""
 
 import json
+import re
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from sleep2vec.cohorts.catalog import cohort_of
+from sleep2vec.cohorts.catalog import cohort_of, known_cohorts
 from sleep2vec.cohorts.labels import plain
 
 # Our kinds in the facts' words. The facts put several kinds into one drawer called "other".
@@ -99,6 +100,27 @@ def test_any_text_gets_a_reading_with_a_reason(label, unit):
     assert reading == cohort_of().channels.read(f"  {label.upper().lower()} ", unit) or plain(label) != plain(
         label.upper().lower()
     )
+
+
+@given(name=st.sampled_from(sorted(known_cohorts())), label=st.text(max_size=30), unit=st.text(max_size=4))
+def test_no_cohort_stumbles_over_a_label(name, label, unit):
+    reading = cohort_of(name).channels.read(label, unit)
+
+    assert reading.reason
+    assert reading.taken <= (reading.kind is not None)
+    assert reading.cohort in ("", name, "generic")
+
+
+@pytest.mark.parametrize("name", sorted(known_cohorts()))
+def test_every_field_that_a_cohort_uses_can_be_found(name):
+    """A misspelt field in a scoring name or a table's key would never match anything, and nobody would be told."""
+    file = cohort_of(name).file
+    found = {group for pattern in file.identity for group in re.compile(pattern).groupindex}
+    for scoring in file.scoring.files:
+        assert set(re.findall(r"{(\w+)}", scoring.name)) <= found | {"stem"}
+    for table in file.metadata:
+        own = {group for pattern in table.identity for group in re.compile(pattern).groupindex}
+        assert set(table.key) <= (own or found)
 
 
 def test_a_cohort_without_a_file_of_its_own_gets_the_generic_rules():

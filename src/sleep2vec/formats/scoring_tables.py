@@ -241,4 +241,8 @@ def codes_of(digits: set[str], words: ScoringWords) -> tuple[Mapping[str, int | 
             "say so in a cohort file (scoring: stages: {'4': R}).",
         )
         return RK_CODES, told
-    return RK_CODES, ()
+    told = (
+        "Digits were read as Rechtschaffen & Kales count (0 W, 1 N1, 2 N2, 3 and 4 N3, 5 R); if they mean something else, "
+        "say so in a cohort file.",
+    )
+    return RK_CODES, told
