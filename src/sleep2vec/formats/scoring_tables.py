@@ -242,7 +242,7 @@ def codes_of(digits: set[str], words: ScoringWords) -> tuple[Mapping[str, int | 
         )
         return RK_CODES, told
     told = (
-        "Digits were read as Rechtschaffen & Kales count (0 W, 1 N1, 2 N2, 3 and 4 N3, 5 R); if they mean something else, "
-        "say so in a cohort file.",
+        "Digits were read as Rechtschaffen & Kales count (0 W, 1 N1, 2 N2, 3 and 4 N3, 5 R); if they mean something "
+        "else, say so in a cohort file.",
     )
     return RK_CODES, told
