@@ -2,8 +2,10 @@
 
 import ast
 import json
+import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -180,6 +182,24 @@ def test_the_list_is_the_one_of_the_architecture(shared: Path):
     tree = (shared / "architecture.md").read_text(encoding="utf-8").split("```")[1]
     drawn = [line.split()[0].rstrip("/") for line in tree.splitlines() if line.startswith("  ") and "/" in line[:20]]
     assert [name for name in drawn if name in LAYERS] == list(LAYERS)
+
+
+def test_what_is_imported_is_declared():
+    """What another package happens to bring along is not there when that package stops needing it."""
+    project = tomllib.loads((SOURCE.parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
+    wanted = [
+        *project["dependencies"],
+        *(name for extra in project["optional-dependencies"].values() for name in extra),
+    ]
+    declared = {re.split(r"[\[<>=,]", name)[0].lower().replace("-", "_") for name in wanted}
+    modules = {"yaml": "pyyaml", "sklearn": "scikit_learn", "pydantic_core": "pydantic"}
+    found = {
+        module.split(".")[0]: module_of(path)
+        for path in sources()
+        for _, module, _ in imports(ast.parse(path.read_text(encoding="utf-8")), module_of(path))
+    }
+    outside = {name: place for name, place in found.items() if name not in sys.stdlib_module_names | {PACKAGE}}
+    assert {name: place for name, place in outside.items() if modules.get(name, name) not in declared} == {}
 
 
 def test_files_are_named_after_nouns_and_end_where_the_noun_ends():
