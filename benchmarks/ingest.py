@@ -28,7 +28,7 @@ USED = ["C4-M1", "E1-M2", "Chin1-Chin2", "ECG", "Nasal Pressure", "Abdomen", "Sp
 def write_recording(path: Path, hours: float) -> None:
     """20 channels, all at 256 Hz."""
     from sleep2vec.formats.edf_writer import write_edf
-    from sleep2vec.simulation.night import simulate_night
+    from sleep2vec.simulation.simulated_night import simulate_night
     from sleep2vec.simulation.sites import SITES, Channel
 
     pairs = [f"{plus}-{minus}" for plus in ("C4", "C3", "F4", "O2", "E1", "E2") for minus in ("M1", "M2")]

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from sleep2vec.cohorts.schema import ChannelOfCohort, Montage
-from sleep2vec.simulation.night import SimulatedNight, simulate_night
+from sleep2vec.simulation.simulated_night import SimulatedNight, simulate_night
 from sleep2vec.simulation.sites import SITES, Channel
 from sleep2vec.vocabulary.recording import Recording, Signal
 

@@ -10,7 +10,7 @@ import pytest
 from sleep2vec.formats.edf_writer import write_edf
 from sleep2vec.formats.reader import read
 from sleep2vec.simulation.faults import Fault
-from sleep2vec.simulation.night import SimulatedNight, simulate_night
+from sleep2vec.simulation.simulated_night import SimulatedNight, simulate_night
 from sleep2vec.simulation.sites import SITES
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.modalities import MODALITIES

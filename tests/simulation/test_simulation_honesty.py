@@ -10,7 +10,7 @@ from sklearn.metrics import cohen_kappa_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sleep2vec.simulation.night import SimulatedNight, simulate_night
+from sleep2vec.simulation.simulated_night import SimulatedNight, simulate_night
 from sleep2vec.simulation.sites import SITES
 
 BANDS_HZ = ((0.5, 2), (2, 4), (4, 8), (8, 12), (12, 15), (16, 30), (30, 45))

@@ -16,7 +16,7 @@ import numpy as np
 from sleep2vec.formats.edf_writer import write_edf
 from sleep2vec.metrics.agreement import agreement
 from sleep2vec.simulation.faults import Fault
-from sleep2vec.simulation.night import simulate_night
+from sleep2vec.simulation.simulated_night import simulate_night
 from sleep2vec.studies.measured_command import Cost, run_measured
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.stages import FIVE, STAGE_NAMES, Hypnogram, Scheme, regroup_hypnogram
