@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from sleep2vec.simulation.simulated_night import SimulatedNight, simulate_night
 from sleep2vec.simulation.person import Person
+from sleep2vec.simulation.simulated_night import SimulatedNight, simulate_night
 from sleep2vec.simulation.sites import SITES
 
 

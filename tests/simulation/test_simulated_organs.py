@@ -7,8 +7,8 @@ import pytest
 from scipy.ndimage import median_filter
 from scipy.signal import butter, sosfiltfilt, welch
 
-from sleep2vec.simulation.simulated_night import SimulatedNight
 from sleep2vec.simulation.person import Person
+from sleep2vec.simulation.simulated_night import SimulatedNight
 from sleep2vec.simulation.sites import SITES
 
 W, N1, N2, N3, REM = range(5)

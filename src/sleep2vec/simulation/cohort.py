@@ -9,8 +9,8 @@ import numpy as np
 from joblib import Parallel, delayed
 
 from sleep2vec.formats.edf_writer import write_edf
-from sleep2vec.simulation.simulated_night import draw_person, simulate_night
 from sleep2vec.simulation.person import Person
+from sleep2vec.simulation.simulated_night import draw_person, simulate_night
 from sleep2vec.simulation.sites import SITES, site_named
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.night import SIMULATED
