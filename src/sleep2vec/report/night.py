@@ -3,21 +3,18 @@
 Letters: L tokens (30 s epochs), C classes (`vocabulary.stages.FIVE`), M modalities.
 """
 
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from functools import cache
 from types import MappingProxyType
 
 import numpy as np
-from jinja2 import Environment, PackageLoader, StrictUndefined
-from markupsafe import Markup
 from numpy.typing import NDArray
 
 from sleep2vec.metrics.agreement import Agreement, agreement
 from sleep2vec.metrics.sleep_statistics import SleepStatistics
 from sleep2vec.report import figures
+from sleep2vec.report.documents import epochs_text, hours_text, number_text, template
 from sleep2vec.report.palette import STAGE_COLOURS, STAGE_ROWS, modality_colour
 from sleep2vec.report.time_axis import TimeAxis
 from sleep2vec.vocabulary.errors import UsageError
@@ -26,10 +23,6 @@ from sleep2vec.vocabulary.night import Provenance
 from sleep2vec.vocabulary.stages import FIVE
 
 _MOST_GAPS = 6
-
-# Control characters have no place in HTML, lone surrogates (mangled labels) cannot be written as UTF-8, and
-# direction overrides would let a label rewrite the line it stands in.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
 
 # Attribute of SleepStatistics, its name and abbreviation in the AASM Manual, unit, how it is counted.
 STATISTIC_ROWS = (
@@ -147,30 +140,24 @@ def night_html(page: NightPage) -> str:
     axis = TimeAxis(len(page.stages_L), page.grid_start_s, page.start)
     abstained_L = np.isnan(page.stages_L)
     reference = None if page.reference_L is None else agreement(page.reference_L, page.stages_L, len(FIVE))
-    return (
-        _environment()
-        .get_template("night.html")
-        .render(
-            page=page,
-            axis_title=axis.title,
-            header=_header(page),
-            tiles=_tiles(page.statistics),
-            patterns=figures.pattern_definitions(),
-            hypnogram=figures.hypnogram_svg(
-                page.stages_L, axis, page.reference_L, (page.lights_off_s, page.lights_on_s)
-            ),
-            hypnodensity=figures.hypnodensity_svg(page.probabilities_LC, axis),
-            weights=figures.weights_svg(page.weights_LM, page.modalities, axis, abstained_L),
-            validity=figures.validity_svg(page.valid_LM, page.modalities, axis, _title_of),
-            stage_colours=[(name, STAGE_COLOURS[name]) for name in STAGE_ROWS],
-            statistic_rows=_statistic_rows(page),
-            stage_rows=_stage_rows(page),
-            confidence=confidence_of(page, axis),
-            agreement=reference if reference is not None and reference.n_epochs > 0 else None,
-            confusion_rows=_confusion_rows(reference) if reference is not None else [],
-            sensors=_sensors(page),
-            absent=[(_title_of(name), reason) for name, reason in page.absent.items()],
-        )
+    return template("night.html").render(
+        page=page,
+        axis_title=axis.title,
+        header=_header(page),
+        tiles=_tiles(page.statistics),
+        patterns=figures.pattern_definitions(),
+        hypnogram=figures.hypnogram_svg(page.stages_L, axis, page.reference_L, (page.lights_off_s, page.lights_on_s)),
+        hypnodensity=figures.hypnodensity_svg(page.probabilities_LC, axis),
+        weights=figures.weights_svg(page.weights_LM, page.modalities, axis, abstained_L),
+        validity=figures.validity_svg(page.valid_LM, page.modalities, axis, _title_of),
+        stage_colours=[(name, STAGE_COLOURS[name]) for name in STAGE_ROWS],
+        statistic_rows=_statistic_rows(page),
+        stage_rows=_stage_rows(page),
+        confidence=confidence_of(page, axis),
+        agreement=reference if reference is not None and reference.n_epochs > 0 else None,
+        confusion_rows=_confusion_rows(reference) if reference is not None else [],
+        sensors=_sensors(page),
+        absent=[(_title_of(name), reason) for name, reason in page.absent.items()],
     )
 
 
@@ -192,30 +179,6 @@ def confidence_of(page: NightPage, axis: TimeAxis) -> Confidence:
     )
 
 
-@cache
-def _environment() -> Environment:
-    environment = Environment(
-        loader=PackageLoader("sleep2vec.report"),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-        finalize=_printable,
-    )
-    environment.filters["share"] = figures.share_text
-    environment.filters["number"] = _number
-    environment.filters["epochs"] = _epochs
-    return environment
-
-
-def _printable(value: object) -> object:
-    """Words from files can hold anything: what cannot be printed becomes the replacement character."""
-    if isinstance(value, str):
-        cleaned = _UNPRINTABLE.sub("\ufffd", value)
-        return Markup(cleaned) if isinstance(value, Markup) else cleaned
-    return value
-
-
 def _header(page: NightPage) -> list[tuple[str, str]]:
     seconds = len(page.stages_L) * TOKEN_SECONDS
     begins = None if page.start is None else page.start + timedelta(seconds=page.grid_start_s)
@@ -226,7 +189,7 @@ def _header(page: NightPage) -> list[tuple[str, str]]:
     if begins is not None:
         rows.append(("Scored", f"{begins:%H:%M:%S} to {begins + timedelta(seconds=seconds):%H:%M:%S}"))
     rows += [
-        ("Duration", f"{_hours(seconds / 60)} ({_epochs(len(page.stages_L))} of {TOKEN_SECONDS} s)"),
+        ("Duration", f"{hours_text(seconds / 60)} ({epochs_text(len(page.stages_L))} of {TOKEN_SECONDS} s)"),
         ("Sensors", ", ".join(map(_title_of, page.modalities)) or "none"),
         ("Model", page.model_name),
     ]
@@ -237,18 +200,18 @@ def _tiles(statistics: SleepStatistics) -> list[tuple[str, str, str]]:
     """The five numbers a person looks for first: name, value, unit."""
     nothing_scored = statistics.total_sleep_min + statistics.wake_min == 0
     return [
-        ("Total sleep", "–" if nothing_scored else _hours(statistics.total_sleep_min), ""),
-        ("Sleep efficiency", _number(statistics.sleep_efficiency_percent), "%"),
-        ("Sleep latency", _number(statistics.sleep_latency_min), "min"),
-        ("REM latency", _number(statistics.rem_latency_min), "min"),
-        ("Wake after sleep onset", _number(statistics.waso_min), "min"),
+        ("Total sleep", "–" if nothing_scored else hours_text(statistics.total_sleep_min), ""),
+        ("Sleep efficiency", number_text(statistics.sleep_efficiency_percent), "%"),
+        ("Sleep latency", number_text(statistics.sleep_latency_min), "min"),
+        ("REM latency", number_text(statistics.rem_latency_min), "min"),
+        ("Wake after sleep onset", number_text(statistics.waso_min), "min"),
     ]
 
 
 def _statistic_rows(page: NightPage) -> list[tuple[str, str, str, str, str, str]]:
     """Name, abbreviation, unit, how it is counted, the model's value, the reference's value."""
     return [
-        (name, short, unit, how, _number(getattr(page.statistics, key)), _reference_number(page, key))
+        (name, short, unit, how, number_text(getattr(page.statistics, key)), _reference_number(page, key))
         for key, name, short, unit, how in STATISTIC_ROWS
     ]
 
@@ -262,8 +225,8 @@ def _stage_rows(page: NightPage) -> list[tuple[str, str, str, str, str, str]]:
             (
                 stage,
                 STAGE_COLOURS[stage],
-                _number(getattr(page.statistics, minutes)),
-                _number(getattr(page.statistics, percent)) if stage != "W" else "",
+                number_text(getattr(page.statistics, minutes)),
+                number_text(getattr(page.statistics, percent)) if stage != "W" else "",
                 _reference_number(page, minutes),
                 _reference_number(page, percent) if stage != "W" else "",
             )
@@ -272,7 +235,7 @@ def _stage_rows(page: NightPage) -> list[tuple[str, str, str, str, str, str]]:
 
 
 def _reference_number(page: NightPage, key: str) -> str:
-    return "" if page.reference_statistics is None else _number(getattr(page.reference_statistics, key))
+    return "" if page.reference_statistics is None else number_text(getattr(page.reference_statistics, key))
 
 
 def _confusion_rows(reference: Agreement) -> list[tuple[str, list[tuple[int, float]], float | None]]:
@@ -304,19 +267,3 @@ def _sensors(page: NightPage) -> list[dict[str, object]]:
 
 def _title_of(name: str) -> str:
     return MODALITIES[name].title if name in MODALITIES else name
-
-
-def _epochs(count: int) -> str:
-    return f"{count} epoch" if count == 1 else f"{count} epochs"
-
-
-def _number(value: float | None) -> str:
-    """A statistic as it is printed; an en dash where the night does not define it."""
-    if value is None:
-        return "–"
-    return str(value) if isinstance(value, int) else f"{value:.1f}"
-
-
-def _hours(minutes: float) -> str:
-    whole = round(minutes)
-    return f"{whole // 60} h {whole % 60:02d} min" if whole >= 60 else f"{minutes:g} min"
