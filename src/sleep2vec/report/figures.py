@@ -13,8 +13,9 @@ import numpy as np
 from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
+from sleep2vec.report.drawing import drawing, short, svg_text, time_grid
 from sleep2vec.report.palette import STAGE_COLOURS, STAGE_ROWS, modality_colour
-from sleep2vec.report.time_axis import FIGURE_WIDTH, LEFT, RIGHT, TimeAxis
+from sleep2vec.report.time_axis import LEFT, RIGHT, TimeAxis
 from sleep2vec.vocabulary.stages import FIVE
 
 UNKNOWN = "unknown"
@@ -60,33 +61,35 @@ def hypnogram_svg(
     axis: TimeAxis,
     reference_L: NDArray[np.floating] | None = None,
     lights_s: tuple[float | None, float | None] = (None, None),
+    scorers: tuple[str, str] = ("model", "reference"),
 ) -> Markup:
     """Stages over the night, Wake on top (AASM order); below it the reference scoring and where the two differ.
 
     Args:
         stages_L: codes, NaN where the model abstained.
         axis: of the same L tokens.
-        reference_L: codes of a person, NaN where unscored; None draws the model alone.
+        reference_L: codes of a person, NaN where unscored; None draws the first scorer alone.
         lights_s: lights off and on, from the start of the recording.
+        scorers: who made `stages_L` and `reference_L`.
     """
     panel = _ROW * len(STAGE_ROWS)
     top = 16.0
-    parts = [_hypnogram_panel(stages_L, axis, top, "model")]
+    parts = [_hypnogram_panel(stages_L, axis, top, scorers[0])]
     bottom = top + panel
     if reference_L is not None:
         strip = bottom + 10
         both = ~np.isnan(stages_L) & ~np.isnan(reference_L)
         differs = _boxes(runs(both & (stages_L != reference_L)), axis, strip, 8, 1.0)
         parts.append(f'<rect class="frame" x="{LEFT:g}" y="{strip:g}" width="{RIGHT - LEFT:g}" height="8"/>')
-        parts.append(_text(LEFT - 10, strip + 7.5, "differ", "row"))
+        parts.append(svg_text(LEFT - 10, strip + 7.5, "differ", "row"))
         if differs:
             parts.append(f'<path data-differ="" fill="#33414e" d="{differs}"/>')
         bottom = strip + 18
-        parts.append(_hypnogram_panel(reference_L, axis, bottom, "reference"))
+        parts.append(_hypnogram_panel(reference_L, axis, bottom, scorers[1]))
         bottom += panel
-    grid = _time_grid(axis, top, bottom)
-    names = ("model", "reference scoring") if reference_L is not None else ("model",)
-    return _svg(
+    grid = time_grid(axis, top, bottom)
+    names = scorers if reference_L is not None else scorers[:1]
+    return drawing(
         bottom + _AXIS_HEIGHT, [grid, *parts, _lights(axis, lights_s, top, bottom)], "Hypnogram: " + ", ".join(names)
     )
 
@@ -129,14 +132,14 @@ def validity_svg(
         found = runs(valid_LM[:, m])
         good = _boxes(found, axis, y, height, 1.0)
         bad = _boxes(found, axis, y, height, 0.0)
-        parts.append(_text(LEFT - 10, y + height - 2, _shortened(title_of(name)), "row"))
+        parts.append(svg_text(LEFT - 10, y + height - 2, _shortened(title_of(name)), "row"))
         if bad:
             parts.append(f'<path data-invalid="{escape(name)}" fill="url(#{UNKNOWN})" d="{bad}"/>')
         if good:
             parts.append(f'<path data-valid="{escape(name)}" fill="{modality_colour(name)}" d="{good}"/>')
-        parts.append(_text(RIGHT + 6, y + height - 2, share_text(valid_LM[:, m].mean()), "share"))
+        parts.append(svg_text(RIGHT + 6, y + height - 2, share_text(valid_LM[:, m].mean()), "share"))
     bottom = top + len(modalities) * _STRIP_ROW
-    return _svg(bottom + _AXIS_HEIGHT, [_time_grid(axis, top, bottom), *parts], "Valid signal of each modality")
+    return drawing(bottom + _AXIS_HEIGHT, [time_grid(axis, top, bottom), *parts], "Valid signal of each modality")
 
 
 def share_text(share: float) -> str:
@@ -160,17 +163,17 @@ def _hypnogram_panel(stages_L: NDArray[np.floating], axis: TimeAxis, top: float,
     for name in STAGE_ROWS:
         y = row_of[FIVE.index(name)]
         parts.append(f'<path class="rule" d="M{LEFT:g} {y:g}H{RIGHT:g}"/>')
-        parts.append(_text(LEFT - 10, y + 4, name, "row strong" if name == "R" else "row"))
+        parts.append(svg_text(LEFT - 10, y + 4, name, "row strong" if name == "R" else "row"))
     parts.append(f'<text class="panel" x="0" y="{top + 10:g}">{escape(scorer)}</text>')
     risers = "".join(
-        f"M{_n(axis.x(after.start))} {row_of[int(before.value)]:g}V{row_of[int(after.value)]:g}"
+        f"M{short(axis.x(after.start))} {row_of[int(before.value)]:g}V{row_of[int(after.value)]:g}"
         for before, after in pairwise(found)
         if before.value is not None and after.value is not None
     )
     parts.append(f'<path class="riser" d="{risers}"/>' if risers else "")
     for name in STAGE_ROWS:
         code, y = FIVE.index(name), row_of[FIVE.index(name)]
-        bars = "".join(f"M{_n(axis.x(r.start))} {y:g}H{_n(axis.x(r.stop))}" for r in found if r.value == code)
+        bars = "".join(f"M{short(axis.x(r.start))} {y:g}H{short(axis.x(r.stop))}" for r in found if r.value == code)
         if bars:
             colour, width = STAGE_COLOURS[name], _BAR + 3 if name == "R" else _BAR
             parts.append(
@@ -192,34 +195,24 @@ def _stacked(
     parts = [f'<rect class="frame" x="{LEFT:g}" y="{top:g}" width="{RIGHT - LEFT:g}" height="{height:g}"/>']
     for n, (name, colour, _) in reversed(list(enumerate(layers))):
         edges = np.round(top + height * (1 - np.clip(stack_LN[:, n], 0, 1)), 1)
-        steps = "".join(f"V{_n(r.value)}H{_n(axis.x(r.stop))}" for r in runs(edges) if r.value is not None)
+        steps = "".join(f"V{short(r.value)}H{short(axis.x(r.stop))}" for r in runs(edges) if r.value is not None)
         outline = f"M{LEFT:g} {top + height:g}{steps}V{top + height:g}Z"
         parts.append(f'<path data-{kind}="{escape(name)}" fill="{colour}" d="{outline}"/>')
     unknown = _boxes(runs(unknown_L), axis, top, height, 1.0)
     if unknown:
         parts.append(f'<path data-unknown="" fill="url(#{UNKNOWN})" d="{unknown}"/>')
-    parts += [_text(LEFT - 10, top + height * (1 - at) + 4, f"{at:.0%}", "row") for at in (0.0, 0.5, 1.0)]
-    grid = _time_grid(axis, top, top + height, faint=True)
-    return _svg(top + height + _AXIS_HEIGHT, [*parts, grid], label)
+    parts += [svg_text(LEFT - 10, top + height * (1 - at) + 4, f"{at:.0%}", "row") for at in (0.0, 0.5, 1.0)]
+    grid = time_grid(axis, top, top + height, faint=True)
+    return drawing(top + height + _AXIS_HEIGHT, [*parts, grid], label)
 
 
 def _boxes(found: list[Run], axis: TimeAxis, y: float, height: float, value: float | None) -> str:
     """One box for each run of `value`."""
     return "".join(
-        f"M{_n(axis.x(run.start))} {y:g}H{_n(axis.x(run.stop))}v{height:g}H{_n(axis.x(run.start))}Z"
+        f"M{short(axis.x(run.start))} {y:g}H{short(axis.x(run.stop))}v{height:g}H{short(axis.x(run.start))}Z"
         for run in found
         if run.value == value
     )
-
-
-def _time_grid(axis: TimeAxis, top: float, bottom: float, faint: bool = False) -> str:
-    """Vertical lines at round times, their labels below."""
-    parts = []
-    for tick in axis.ticks():
-        style = "tick midnight" if tick.midnight else "tick"
-        parts.append(f'<path class="{style}{" over" if faint else ""}" d="M{_n(tick.x)} {top:g}V{bottom + 4:g}"/>')
-        parts.append(f'<text class="time" x="{_n(tick.x)}" y="{bottom + 17:g}">{escape(tick.label)}</text>')
-    return "".join(parts)
 
 
 def _lights(axis: TimeAxis, lights_s: tuple[float | None, float | None], top: float, bottom: float) -> str:
@@ -229,26 +222,11 @@ def _lights(axis: TimeAxis, lights_s: tuple[float | None, float | None], top: fl
         if time_s is not None:
             x = axis.x_of(time_s)
             anchor = "start" if x < (LEFT + RIGHT) / 2 else "end"
-            parts.append(f'<path class="lights" d="M{_n(x)} {top - 6:g}V{bottom:g}"/>')
-            parts.append(f'<text class="lights" x="{_n(x)}" y="{top - 8:g}" text-anchor="{anchor}">{name}</text>')
+            parts.append(f'<path class="lights" d="M{short(x)} {top - 6:g}V{bottom:g}"/>')
+            parts.append(f'<text class="lights" x="{short(x)}" y="{top - 8:g}" text-anchor="{anchor}">{name}</text>')
     return "".join(parts)
 
 
 def _shortened(text: str) -> str:
     """What fits beside a figure; the table of sensors holds the whole."""
     return text if len(text) <= _LONGEST_LABEL else text[: _LONGEST_LABEL - 1] + "…"
-
-
-def _text(x: float, y: float, text: str, style: str) -> str:
-    return f'<text class="{style}" x="{x:g}" y="{y:g}">{escape(text)}</text>'
-
-
-def _svg(height: float, parts: Sequence[str], label: str) -> Markup:
-    return Markup(
-        f'<svg viewBox="0 0 {FIGURE_WIDTH:g} {height:g}" role="img" aria-label="{escape(label)}">{"".join(parts)}</svg>'
-    )
-
-
-def _n(number: float) -> str:
-    """Two decimals at most: a hundredth of a pixel is finer than any printer."""
-    return f"{number:.2f}".rstrip("0").rstrip(".")
