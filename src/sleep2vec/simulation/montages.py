@@ -1,7 +1,7 @@
 """Sites made from the catalog: the channels that a public cohort's files hold, as the simulator's devices record them.
 
-Labels, rates, units and what each channel is come from the cohort's YAML; what they are plugged into from the same rules
-that read labels (`cohorts.labels`). What no file tells (ranges, filters, noise) is a plausible value of ours.
+Labels, rates, units and what each channel is come from the cohort's YAML; what they are plugged into from the same
+rules that read labels (`cohorts.labels`). What no file tells (ranges, filters, noise) is a plausible value of ours.
 """
 
 from collections.abc import Mapping, Sequence
@@ -21,9 +21,9 @@ _CLOCK_SD_PPM = 30.0  # ours: usual crystals of cheap devices, a tenth of a seco
 # Where the simulated head has no such electrode, the first of these that it has.
 _NEIGHBOURS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {
-        "F3": ("F4",), "Fz": ("F4",), "Fpz": ("Fp1", "F4"), "Fp1": ("E1",), "Fp2": ("E2",), "O1": ("O2",), "Oz": ("O2",),
-        "Cz": ("C4",), "Pz": ("C3",), "T7": ("T3", "M1"), "T8": ("T4", "M2"), "AF7": ("Fp1", "E1"),
-        "AF8": ("Fp2", "E2"), "PG1": ("Fpz", "F4"),
+        "F3": ("F4",), "Fz": ("F4",), "Fpz": ("Fp1", "F4"), "Fp1": ("E1",), "Fp2": ("E2",), "AF7": ("Fp1", "E1"),
+        "AF8": ("Fp2", "E2"), "PG1": ("Fpz", "F4"), "Cz": ("C4",), "Pz": ("C3",), "O1": ("O2",), "Oz": ("O2",),
+        "T7": ("T3", "M1"), "T8": ("T4", "M2"),
     }
 )  # fmt: skip
 # Kind in the catalog: kind of a simulated channel, sensor, box, filters in Hz.

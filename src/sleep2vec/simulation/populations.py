@@ -1,8 +1,8 @@
 """Who is in a public cohort: ages, sexes, how much apnea, as its publications describe it.
 
-Numbers are rounded and were written down from the publications named, not copied from their tables; where `source` says
-"ours", nobody published them for the recordings, and a plausible value stands in. `apnea_median_per_hour` is that of
-`Person.draw` (of a person of 50 years; age and sex add to it), set so that the cohort's own median comes out about right.
+Numbers are rounded, written down from memory of the publications named and not copied from their tables (those of MESA
+and BOAS were looked up); where `source` says "ours", nobody published them for the recordings. `apnea_median_per_hour`
+is what `Person.draw` takes (of somebody of 50; age and sex add to it): ours, near what the publications report.
 """
 
 from collections.abc import Mapping
