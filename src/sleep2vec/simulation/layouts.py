@@ -28,7 +28,7 @@ class Layout:
         visits: Names of a person's visits, in order. `more_share` of the people come to the second and further ones,
             `gap_years` apart; the first is `first_gap_years` after the person was first seen.
         tables: Folder of the tables of people.
-        date: What recordings are dated, where all are dated alike; None: as they were simulated.
+        dated: What recordings are dated, where all are dated alike; None: as they were simulated.
         age_digits: Decimals of an age in a table.
         oldest_written: Higher ages are written as this.
         family_mean: People of one family in the mean; 1: nobody's family is known.
@@ -44,7 +44,7 @@ class Layout:
     gap_years: float = 0.0
     first_gap_years: float = 0.0
     tables: str = "datasets"
-    date: date | None = None
+    dated: date | None = None
     age_digits: int = 0
     oldest_written: float = 90.0
     family_mean: float = 1.0
@@ -73,7 +73,7 @@ def _nsrr(folder: str, stem: str, **more: object) -> Layout:
             ("nsrr_xml", f"{_NSRR}/{below}{stem}-nsrr.xml"),
             ("profusion_xml", f"{_PROFUSION}/{below}{stem}-profusion.xml"),
         ),
-        date=_NSRR_DATE,
+        dated=_NSRR_DATE,
         **more,  # type: ignore[arg-type]
     )
 
@@ -115,7 +115,7 @@ def _wsc(dialect: str, ending: str) -> Layout:
         visits=("1", "2", "3"),
         more_share=0.4,
         gap_years=4.0,
-        date=_NSRR_DATE,
+        dated=_NSRR_DATE,
     )
 
 
@@ -129,7 +129,7 @@ def _sleep_edf(folder: str, stem: str, first_id: int, gap_years: float) -> Layou
         more_share=1.0,
         gap_years=gap_years,
         tables="",
-        date=date(1989, 4, 24),
+        dated=date(1989, 4, 24),
         oldest_written=101.0,
         most_people=99,
     )
@@ -188,7 +188,7 @@ LAYOUTS: Mapping[str, tuple[Layout, ...]] = MappingProxyType(
         "apples": (
             Layout(
                 "polysomnography/apples-{subject}.edf", (("luna_annot", "polysomnography/apples-{subject}.annot"),),
-                first_id=130001, date=_NSRR_DATE,
+                first_id=130001, dated=_NSRR_DATE,
             ),
         ),
         "stages": tuple(
