@@ -91,7 +91,8 @@ def write_cinc2018_arousal(path: Path, stages: Stages, events: Sequence[Event], 
     import wfdb
 
     per_epoch = _WFDB_RATE_HZ * TOKEN_SECONDS
-    names = ["undefined" if stage is None else FIVE[stage] for stage in stages]
+    # The challenge tells of "undefined" epochs without the word for them; U is read as such by everybody.
+    names = ["U" if stage is None else FIVE[stage] for stage in stages]
     # PhysioNet counts from 1, and a first annotation at sample 0 is read as the file's own definition.
     marks = [(max(1, per_epoch * i), names[i]) for i in range(len(names)) if i == 0 or names[i] != names[i - 1]]
     for event in events:
