@@ -1,4 +1,4 @@
-"""Every laboratory records the same body: what harmonisation takes from a cohort's channels is what another site's show."""
+"""Every laboratory records the same body: what a cohort's channels give is what another site's give."""
 
 from functools import cache
 
