@@ -45,9 +45,9 @@ def test_the_table_agrees_with_the_files(tmp_path: Path):
 
 
 def test_some_people_come_twice_and_at_every_site():
-    from sleep2vec.simulation.cohort import _plan
+    from sleep2vec.simulation.cohort import plan_participations
 
-    planned = [row for row, _, _ in _plan(60, 1, ("alpha", "beta", "gamma", "delta"), 1.25)]
+    planned = [row for row, _, _ in plan_participations(60, 1, ("alpha", "beta", "gamma", "delta"), 1.25)]
     nights = Counter(row.subject_id for row in planned)
     assert set(nights.values()) == {1, 2}
     assert len(planned) / len(nights) == pytest.approx(1.25, abs=0.05)

@@ -143,7 +143,10 @@ def test_a_fault_changes_its_sensor_from_its_time_on_and_nothing_else(kind: str,
             lambda: simulate_night(1, faults=[Fault("nose", "off", 0)]),
             "site alpha has no sensor 'nose'; choose from eeg",
         ),
-        (lambda: Fault("eeg", "bang", 0), "unknown kind of fault 'bang'; choose from off, flat, saturation, gap."),
+        (
+            lambda: Fault("eeg", "bang", 0),
+            "unknown kind of fault 'bang'; choose from off, flat, saturation, gap, swap, missing.",
+        ),
         (lambda: Fault("eeg", "off", 9, 3), "a fault of 'eeg' from 9 s until 3 s lasts no time"),
     ],
 )

@@ -30,13 +30,14 @@ _PIECE = 1 << 15
 _IN_ASCII = str.maketrans({"µ": "u", "μ": "u", "°": "deg", "\u2126": "Ohm", "Ω": "Ohm", "–": "-", "−": "-", "ß": "ss"})
 
 
-def write_edf(path: Path, recording: Recording, *, birthdate: date | None = None) -> None:
+def write_edf(path: Path, recording: Recording, *, birthdate: date | None = None, equipment: str = "") -> None:
     """Write a recording as EDF+C: signals as 16-bit integers at their own rates, stages, events, subject and start.
 
     The quantisation step is the written physical range / 65,535; the range is the signal's `physical_range`, widened
     where samples leave it, or that of its samples. EDF knows no missing sample: NaN is written as the value nearest
     to 0 and marked by an annotation ``"No signal: LABEL"``. Where the lengths fit no common data record, the end is
-    filled up with each signal's last value. The age of the subject is kept only as a birthdate.
+    filled up with each signal's last value. The age of the subject is kept only as a birthdate. `equipment` says in the
+    header what recorded it.
 
     Raises:
         UsageError: EDF cannot hold it (no signals, rates that fit no data record, a date out of bounds), or
@@ -53,7 +54,8 @@ def write_edf(path: Path, recording: Recording, *, birthdate: date | None = None
         signals.append(_edf_signal(signal, samples_T, per_record * n_records, per_record / record_s, ranges[-1]))
         gaps += _gaps(signal, samples_T)
     annotations = [*_annotations(recording.stages, recording.events), *gaps]
-    _write(path, signals, annotations, recording.start, recording.subject, birthdate, record_s, ranges)
+    start, subject = recording.start, recording.subject
+    _write(path, signals, annotations, start, subject, birthdate, record_s, ranges, equipment=equipment)
 
 
 def write_annotations(
@@ -107,6 +109,7 @@ def _write(
     record_s: float | None,
     ranges: list[tuple[str, str]],
     scored_by: str = "",
+    equipment: str = "",
 ) -> None:
     if start is not None and not 1985 <= start.year <= 2084:
         raise UsageError(f"{path}: EDF holds start dates from 1985 to 2084, not {start:%Y-%m-%d}; shift the date.")
@@ -118,6 +121,7 @@ def _write(
         recording=edfio.Recording(
             startdate=start and start.date(),
             investigator_technician_code="_".join(_ascii(scored_by, 50).split()) or "X",
+            equipment_code="_".join(_ascii(equipment, 30).split()) or "X",
         ),
         starttime=start.time() if start else time(0, 0, 0),
         data_record_duration=record_s,

@@ -7,7 +7,7 @@ from typing import Any
 
 from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
-from sleep2vec.vocabulary.night import SIMULATED
+from sleep2vec.vocabulary.night import is_simulated
 
 SIMULATED_WARNING = (
     "These weights were trained on simulated nights only. They show how the software works; "
@@ -37,7 +37,7 @@ def training_data(rows: Sequence[ManifestRow]) -> TrainingData:
         n_people=len({row.person for row in rows}),
         hours=round(sum(row.n_tokens for row in rows) * TOKEN_SECONDS / 3600, 1),
         cohorts=dict(sorted(cohorts.items())),
-        simulated_only=set(cohorts) == {SIMULATED},
+        simulated_only=bool(cohorts) and all(map(is_simulated, cohorts)),
     )
 
 

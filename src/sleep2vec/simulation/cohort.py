@@ -68,7 +68,7 @@ def simulate_cohort(
         raise UsageError(f"{nights_per_person:g} nights per person were asked for; give 1 to 2.")
     if not sites:
         raise UsageError(f"no site was named; choose from {', '.join(SITES)}.")
-    planned = _plan(n_nights, seed, sites, nights_per_person)
+    planned = plan_participations(n_nights, seed, sites, nights_per_person)
     for site in dict.fromkeys(sites):
         (folder / site).mkdir(parents=True, exist_ok=True)
     written = Parallel(n_jobs=min(workers, n_nights), return_as="generator_unordered")(
@@ -86,7 +86,7 @@ def simulate_cohort(
     return rows
 
 
-def _plan(
+def plan_participations(
     n_nights: int, seed: int, sites: Sequence[str], nights_per_person: float
 ) -> list[tuple[Participation, Person, int]]:
     """Who sleeps where and from which seed. Second nights follow the first ones at once."""

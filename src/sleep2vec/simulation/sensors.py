@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy.signal import butter, sosfilt
 
+from sleep2vec.simulation.accessories import ACCESSORIES
 from sleep2vec.simulation.brain import RATE_HZ
 from sleep2vec.simulation.breathing import RATE_HZ as BREATH_RATE_HZ
 from sleep2vec.simulation.breathing import Breathing
@@ -17,6 +18,9 @@ from sleep2vec.simulation.sites import Channel, Site
 
 # One unit of the body's signal in the unit of the channel.
 _PER_MICROVOLT = {"uV": 1.0, "mV": 1e-3, "V": 1e-6}
+# Single electrodes on the chin and the chest: share of the signal between two of them, and uV of ECG a mV for a chin.
+_CHIN_PADS = {"chin1": (0.5, 6.0), "chin2": (-0.5, 2.0), "chin3": (-0.3, 4.0)}
+_ECG_PADS = {"ecg1": 0.5, "ecg2": -0.5, "ecg3": -0.35}
 
 
 @dataclass(frozen=True)
@@ -39,26 +43,71 @@ class Body:
 def record_channel(rng: Rng, channel: Channel, site: Site, body: Body) -> Array:
     """One channel (duration * rate,) float32 in its unit, within the converter's range."""
     n = round(body.duration_s * channel.rate_hz)
+    ppm = site.clock_ppm.get(channel.box, 0.0)
     if channel.source == "spo2":
-        shown_S = np.round(body.spo2_G[::GRID_HZ] / site.spo2_step) * site.spo2_step
-        samples_N = np.repeat(shown_S.astype(np.float32), int(channel.rate_hz))
+        samples_N = _held(_shown_saturation(body.spo2_G, site), 1.0, channel.rate_hz, n, ppm)
     elif channel.source == "pulse":
-        samples_N = np.repeat(pulse_rate(body.heart, body.duration_s), int(channel.rate_hz))
-    elif channel.source in ("flow", "thorax", "abdomen"):
-        samples_N = _mechanical(rng, channel, site, body, n)
+        samples_N = _held(pulse_rate(body.heart, body.duration_s), 1.0, channel.rate_hz, n, ppm)
+    elif channel.source in ("flow", "thermistor", "thorax", "abdomen", "sum"):
+        samples_N = _drifting(_mechanical(rng, channel, site, body, n), ppm)
+    elif channel.source in ACCESSORIES:
+        samples_N = _accessory(rng, channel, site, body, n, ppm)
     else:
-        samples_N = _electrical(rng, channel, site, body, n)
+        samples_N = _drifting(_electrical(rng, channel, site, body, n), ppm)
     low, high = channel.range
     return np.clip(samples_N, low, high, out=samples_N)
 
 
+def _shown_saturation(spo2_G: NDArray[np.float64], site: Site) -> Array:
+    """What the oximeter shows each second, (duration,): a running mean of what was, late, in steps."""
+    reach, late = round(site.spo2_averaging_s * GRID_HZ), round(site.spo2_delay_s * GRID_HZ)
+    if reach > 1:
+        summed = np.cumsum(np.concatenate([np.full(reach, spo2_G[0]), spo2_G]))
+        spo2_G = (summed[reach:] - summed[:-reach]) / reach
+    if late:
+        spo2_G = np.concatenate([np.full(late, spo2_G[0]), spo2_G[:-late]])
+    return (np.round(spo2_G[::GRID_HZ] / site.spo2_step) * site.spo2_step).astype(np.float32)
+
+
+def _held(values_T: Array, from_hz: float, rate_hz: float, n: int, ppm: float) -> Array:
+    """Numbers of a display, sampled again by holding the last; the display's clock is `ppm` fast."""
+    seconds_N = np.arange(n) / rate_hz / (1 + ppm * 1e-6)
+    return values_T[np.minimum((seconds_N * from_hz).astype(np.int64), len(values_T) - 1)]
+
+
+def _drifting(samples_N: Array, ppm: float) -> Array:
+    """A wave as a box whose clock is `ppm` fast takes it: its k-th sample comes k / (1 + ppm / 1e6) periods in."""
+    if not ppm:
+        return samples_N
+    places_N = np.arange(len(samples_N)) / (1 + ppm * 1e-6)
+    return np.interp(places_N, np.arange(len(samples_N)), samples_N).astype(np.float32)
+
+
+def _accessory(rng: Rng, channel: Channel, site: Site, body: Body, n: int, ppm: float) -> Array:
+    accessory = ACCESSORIES[channel.source]
+    wave_T, from_hz = accessory.draw(rng, body)
+    if accessory.measures == "microvolts":
+        wave_T = wave_T * np.float32(_PER_MICROVOLT.get(channel.unit, channel.reach / 120))
+    elif accessory.measures == "nothing known":
+        wave_T = wave_T * np.float32(channel.reach / 6 * np.exp(site.gain_error * rng.standard_normal()))
+    if accessory.is_stepwise:
+        return _held(wave_T, from_hz, channel.rate_hz, n, ppm)
+    return _drifting(resample(wave_T, from_hz, channel.rate_hz, n), ppm)
+
+
 def _mechanical(rng: Rng, channel: Channel, site: Site, body: Body, n: int) -> Array:
     """Airflow or a belt: its gain says nothing, only a sixth of the range is a usual breath."""
-    wave_S = {
-        "flow": body.breathing.flow_S,
-        "thorax": body.breathing.thorax_S,
-        "abdomen": body.breathing.abdomen_S,
-    }[channel.source]
+    breathing = body.breathing
+    match channel.source:
+        case "flow":
+            wave_S = breathing.flow_S
+        case "thermistor":
+            # It feels warmth, which saturates where the pressure of a cannula still grows.
+            wave_S = np.sign(breathing.flow_S) * np.sqrt(np.abs(breathing.flow_S))
+        case "sum":
+            wave_S = breathing.thorax_S + breathing.abdomen_S
+        case _:
+            wave_S = breathing.thorax_S if channel.source == "thorax" else breathing.abdomen_S
     if channel.source == "flow" and site.flow_delay_s:
         wave_S = np.roll(wave_S, round(site.flow_delay_s * BREATH_RATE_HZ))
     gain = channel.reach / 6 * np.exp(site.loose_gain * 0.6 * rng.standard_normal())
@@ -74,9 +123,10 @@ def _electrical(rng: Rng, channel: Channel, site: Site, body: Body, n: int) -> A
     elif channel.source == "chin":
         touched_S, noise_uv, hum_gain = body.chin_uv_S + np.float32(4.0) * body.ecg_mv_S, 0.8, 0.4
     else:
-        plus, _, minus = channel.source.partition("-")
-        touched_S = body.scalp.between(plus, minus) if minus else body.scalp.potential(plus).copy()
-        noise_uv, hum_gain = 0.0, 1.0  # electrodes bring their own noise
+        plus, *minus = channel.electrodes
+        touched_S = _potential(body, plus) - _potential(body, minus[0]) if minus else _potential(body, plus).copy()
+        pads = [name for name in channel.electrodes if name in _CHIN_PADS or name in _ECG_PADS]
+        noise_uv, hum_gain = 0.8 * len(pads), 1.0  # electrodes of the head bring their own noise
     if noise_uv:
         noise_S = rng.standard_normal(len(touched_S), dtype=np.float32)
         noise_S *= np.float32(noise_uv * site.noise_gain)
@@ -88,6 +138,16 @@ def _electrical(rng: Rng, channel: Channel, site: Site, body: Body, n: int) -> A
     samples_N = resample(_amplify(touched_S, RATE_HZ, channel.band_hz), RATE_HZ, channel.rate_hz, n)
     samples_N *= np.float32(_PER_MICROVOLT[channel.unit] * np.exp(site.gain_error * rng.standard_normal()))
     return samples_N
+
+
+def _potential(body: Body, place: str) -> Array:
+    """What an electrode there feels, (S,) in uV, against an ideal reference."""
+    if place in _CHIN_PADS:
+        share, ecg_uv_per_mv = _CHIN_PADS[place]
+        return np.float32(share) * body.chin_uv_S + np.float32(ecg_uv_per_mv) * body.ecg_mv_S
+    if place in _ECG_PADS:
+        return np.float32(1e3 * _ECG_PADS[place]) * body.ecg_mv_S
+    return body.scalp.potential(place)
 
 
 def _amplify(samples_N: Array, rate_hz: float, band_hz: tuple[float | None, float | None]) -> Array:

@@ -1,8 +1,9 @@
 """One simulated night: a person sleeps at a site, and the truth is kept beside the recording."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from functools import partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +14,7 @@ from sleep2vec.simulation.breathing import breathe
 from sleep2vec.simulation.electrodes import Scalp
 from sleep2vec.simulation.expression import express
 from sleep2vec.simulation.eyes import look
-from sleep2vec.simulation.faults import Fault, apply_fault, check_faults
+from sleep2vec.simulation.faults import Fault, apply_fault, check_faults, swapped
 from sleep2vec.simulation.heart import beat, draw_ecg
 from sleep2vec.simulation.hypnogram import draw_hypnogram
 from sleep2vec.simulation.muscle import tense
@@ -21,7 +22,7 @@ from sleep2vec.simulation.oxygen import find_desaturations, saturate
 from sleep2vec.simulation.person import Person
 from sleep2vec.simulation.respiratory_events import draw_respiratory_events
 from sleep2vec.simulation.sensors import Body, record_channel
-from sleep2vec.simulation.sites import Site, site_named
+from sleep2vec.simulation.sites import Channel, Site, site_named
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
@@ -29,6 +30,7 @@ from sleep2vec.vocabulary.recording import Recording, Signal
 from sleep2vec.vocabulary.stages import Hypnogram, StageSpan
 
 MIN_HOURS, MAX_HOURS = 0.25, 24.0
+_HELD_SAMPLES = 1 << 26  # 256 MiB; 26 channels at 400 Hz would take more than a gigabyte
 
 
 @dataclass(frozen=True)
@@ -174,27 +176,54 @@ def _live(
 def _record(
     seed: np.random.SeedSequence, broken_seed: np.random.SeedSequence, body: Body, truth: Truth
 ) -> tuple[Signal, ...]:
+    """The channels of the file. Those of a large montage are recorded anew whenever they are asked for."""
     channels = truth.site.channels
+    is_small = sum(body.duration_s * channel.rate_hz for channel in channels) <= _HELD_SAMPLES
     signals = []
     for channel, own, own_broken in zip(
         channels, seed.spawn(len(channels)), broken_seed.spawn(len(channels)), strict=True
     ):
-        samples_N = record_channel(np.random.default_rng(own), channel, truth.site, body)
-        rng = np.random.default_rng(own_broken)
-        for fault in truth.faults:
-            if fault.hits(channel):
-                samples_N = apply_fault(rng, fault, channel, truth.site, samples_N)
-        signals.append(
-            _signal(channel.label, samples_N, channel.rate_hz, channel.unit, channel.range, channel.prefilter)
-        )
+        hits = [fault for fault in truth.faults if fault.hits(channel)]
+        if not any(fault.kind == "missing" for fault in hits):
+            load = partial(_samples, own, own_broken, channel, truth.site, body, hits)
+            signals.append(_signal(channel, round(body.duration_s * channel.rate_hz), load, is_held=is_small))
     return tuple(signals)
 
 
-def _signal(
-    label: str, samples_N: NDArray[np.float32], rate_hz: float, unit: str, reach: tuple[float, float], prefilter: str
-) -> Signal:
-    held = samples_N.astype(np.float32, copy=False)
-    return Signal(label, rate_hz, unit, len(held), lambda: held, prefilter=prefilter, physical_range=reach)
+def _samples(
+    own: np.random.SeedSequence,
+    own_broken: np.random.SeedSequence,
+    channel: Channel,
+    site: Site,
+    body: Body,
+    faults: Sequence[Fault],
+) -> NDArray[np.float32]:
+    """What the file has of one channel, (N,): what was recorded, and what went wrong with it."""
+    samples_N = record_channel(np.random.default_rng(own), channel, site, body)
+    rng = np.random.default_rng(own_broken)
+    for fault in faults:
+        if fault.kind == "swap":
+            during = fault.bounds(channel, len(samples_N))
+            other_N = record_channel(np.random.default_rng(own), swapped(fault, channel, site), site, body)
+            samples_N[during] = other_N[during]
+        else:
+            samples_N = apply_fault(rng, fault, channel, site, samples_N)
+    return samples_N.astype(np.float32, copy=False)
+
+
+def _signal(channel: Channel, n: int, load: Callable[[], NDArray[np.float32]], *, is_held: bool) -> Signal:
+    if is_held:
+        held = load()
+        load = lambda: held  # noqa: E731
+    return Signal(
+        channel.label,
+        channel.rate_hz,
+        channel.unit,
+        n,
+        load,
+        prefilter=channel.prefilter,
+        physical_range=channel.range,
+    )
 
 
 def _evening(rng: np.random.Generator) -> datetime:

@@ -4,7 +4,7 @@ Four sleep laboratories as one literal table. Labels are dialects that real clin
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 
 from sleep2vec.vocabulary.errors import UsageError
@@ -16,12 +16,16 @@ class Channel:
 
     Attributes:
         label: As the site's files write it.
-        kind: What it serves: a modality name, ``"thorax"``, ``"reference"`` or ``"pulse"``.
+        kind: What it serves: a modality name, ``"thorax"``, ``"reference"``, ``"pulse"``, or what else a file holds
+            (``"snore"``, ``"position"`` ...: the kinds of the catalog).
         source: Two electrodes (``"C4-M1"``), one (``"C4"``, against the amplifier's own reference), or a sensor:
-            ``chin``, ``ecg``, ``flow``, ``thorax``, ``abdomen``, ``spo2``, ``pulse``.
+            ``chin``, ``ecg``, ``flow``, ``thermistor``, ``thorax``, ``abdomen``, ``sum``, ``spo2``, ``pulse``, or one
+            of `accessories.ACCESSORIES`. ``chin1`` to ``chin3`` and ``ecg1`` to ``ecg3`` are single electrodes.
         rate_hz, unit: In the file.
-        reach: Largest value that the converter can give, in `unit`; the smallest is `-reach`, or 0 for % and bpm.
+        reach: Largest value that the converter can give, in `unit`; the smallest is `-reach`, or 0 for saturation and
+            heart rates.
         band_hz: Amplifier's high pass and low pass; None where there is none.
+        box: Which device digitises it: each has a clock of its own (`Site.clock_ppm`).
     """
 
     label: str
@@ -31,10 +35,17 @@ class Channel:
     unit: str
     reach: float
     band_hz: tuple[float | None, float | None] = (None, None)
+    box: str = "amplifier"
 
     @property
     def range(self) -> tuple[float, float]:
-        return (0.0 if self.unit in ("%", "bpm") else -self.reach, self.reach)
+        is_positive = self.unit in ("%", "bpm") or self.kind in ("spo2", "pulse")
+        return (0.0 if is_positive else -self.reach, self.reach)
+
+    @property
+    def electrodes(self) -> tuple[str, ...]:
+        """What it is plugged into: one or two places, or the sensor itself."""
+        return tuple(self.source.split("-"))
 
     @property
     def prefilter(self) -> str:
@@ -53,6 +64,9 @@ class Site:
         gain_error: Spread (of the logarithm) of its electrical calibration; belts and cannulas have `loose_gain`.
         flow_delay_s: Of airflow against the belts (length of the tubing).
         spo2_step: Resolution of its oximeter in %.
+        spo2_averaging_s, spo2_delay_s: Length of the oximeter's running mean, and its delay on top of it.
+        clock_ppm: How much faster than the amplifier's the clock of another box runs, in parts per million; a box
+            that is not here keeps the amplifier's time. Its samples are written as if they kept it.
     """
 
     name: str
@@ -68,6 +82,9 @@ class Site:
     loose_gain: float
     flow_delay_s: float
     spo2_step: float
+    spo2_averaging_s: float = 0.0
+    spo2_delay_s: float = 0.0
+    clock_ppm: Mapping[str, float] = field(default_factory=dict, hash=False)
 
 
 _ALPHA = Site(

@@ -16,6 +16,7 @@ from sleep2vec.store.participants import Participant, read_participants
 from sleep2vec.store.remote_folder import CohortPlace, RemoteRecording
 from sleep2vec.store.writer import Origin
 from sleep2vec.vocabulary.errors import UsageError
+from sleep2vec.vocabulary.night import SIMULATED_MARK, simulated_as
 
 
 @dataclass(frozen=True)
@@ -110,7 +111,9 @@ def _job(
     participant = own.before(tables.participant_of(relative))
     companions = companions_of(path, cohort=rules, index=index, identity=rules.identity_of(relative))
     name = rules.name if cohort else participant.cohort
-    night_id = participant.night_id or _night_id(relative)
+    if cohort and (place.path / SIMULATED_MARK).exists():
+        name = simulated_as(name)
+    night_id = participant.night_id or night_id_of(relative)
     people = min((rules.name, *rules.file.same_people_as)) if rules.file.same_people_as else None
     stamp = remote.stamp if remote else "|".join(map(str, (path.stat().st_size, path.stat().st_mtime_ns)))
     fingerprint = _fingerprint(path, stamp, participant, name, rules, companions, is_image=bool(place.remote))
@@ -121,7 +124,8 @@ def _job(
     return Job(path, relative.as_posix(), night_id, participant, name, rules_name, companions, origin, remote)
 
 
-def _night_id(relative: PurePath) -> str:
+def night_id_of(relative: PurePath) -> str:
+    """Name of the night of a recording, by its path below the cohort's folder."""
     plain = re.sub(r"(\.(edf|bdf|rec|hea))?(\.(gz|xz|bz2))?$", "", "__".join(relative.parts), flags=re.IGNORECASE)
     return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).lstrip("._-") or "night"
 

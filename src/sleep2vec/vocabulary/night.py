@@ -13,6 +13,18 @@ from sleep2vec.vocabulary.subject import Subject
 
 SIMULATED = "simulated"
 """The cohort of nights that `sleep2vec.simulation` made: what is trained on nothing else must say so."""
+SIMULATED_MARK = "SIMULATED.json"
+"""A file of this name in a folder of recordings says that they are simulated, whatever cohort they look like."""
+
+
+def simulated_as(cohort: str | None) -> str:
+    """The cohort of simulated nights that are written as `cohort` would (``"simulated-shhs1"``)."""
+    return SIMULATED if cohort is None else f"{SIMULATED}-{cohort}"
+
+
+def is_simulated(cohort: str | None) -> bool:
+    """Whether nights of a manifest's cohort are simulated."""
+    return cohort == SIMULATED or (cohort or "").startswith(f"{SIMULATED}-")
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,148 @@
+"""A simulated cohort straight into a store: the same nights, harmonised in memory and written by the store's writer."""
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+
+from joblib import Parallel, delayed
+
+from sleep2vec.cohorts.catalog import cohort_of
+from sleep2vec.harmonization.pipeline import harmonize
+from sleep2vec.simulation.cohort import plan_participations
+from sleep2vec.simulation.cohort_plan import plan_nights
+from sleep2vec.simulation.faults import Fault
+from sleep2vec.simulation.night_measures import measures_of
+from sleep2vec.simulation.person import Person
+from sleep2vec.simulation.simulated_night import simulate_night
+from sleep2vec.simulation.sites import SITES, Site, site_named
+from sleep2vec.store.cohort_folder import night_id_of
+from sleep2vec.store.manifest import read_description, write_manifest
+from sleep2vec.store.schema import night_paths
+from sleep2vec.store.writer import Origin, create_store, write_night
+from sleep2vec.vocabulary.errors import StoreError
+from sleep2vec.vocabulary.night import simulated_as
+from sleep2vec.vocabulary.subject import Subject
+
+
+@dataclass(frozen=True)
+class _StoreNight:
+    """One night on its way to a store; `rules` is the cohort whose rules read its labels, or None."""
+
+    night_id: str
+    seed: int
+    person: Person
+    place: Site
+    faults: tuple[Fault, ...]
+    subject: Subject
+    site: str | None
+    visit: str | None
+    rules: str | None
+
+
+def simulate_to_store(
+    store: Path,
+    n_nights: int,
+    seed: int,
+    hours: float = 8.0,
+    *,
+    cohort: str | None = None,
+    workers: int = 1,
+    missing: bool = False,
+    faults: bool = False,
+    progress: Callable[[int, int], None] | None = None,
+) -> int:
+    """Simulate nights into a store; returns how many it holds then.
+
+    Nights that are already there, from the same arguments, are kept: a stopped run goes on where it was. The samples
+    are those of `simulate_cohort` (with `cohort`: of `simulate_public_cohort`) before a file rounds them.
+
+    Args:
+        store: A new or empty folder, or a store to add to.
+        cohort: In whose manner; None: the four sites of `sites.SITES` in turn. The manifest says ``simulated-COHORT``.
+        missing, faults: See `cohort_plan.plan_nights`; with a cohort only.
+        workers, progress: As in `simulate_cohort`.
+
+    Raises:
+        UsageError: an unknown cohort or a number out of reach.
+        StoreError: `store` is something else than a store of this version.
+    """
+    planned = (
+        _of_sites(n_nights, seed) if cohort is None else _of_cohort(cohort, n_nights, seed, hours, missing, faults)
+    )
+    create_store(store)
+    waiting = [night for night in planned if not _is_there(store, night, hours)]
+    written = Parallel(n_jobs=max(1, min(workers, len(waiting))), return_as="generator_unordered")(
+        delayed(_write)(store, night, hours) for night in waiting
+    )
+    for done, _ in enumerate(written, start=1 + n_nights - len(waiting)):
+        if progress is not None:
+            progress(done, n_nights)
+    return write_manifest(store)
+
+
+def _of_sites(n_nights: int, seed: int) -> list[_StoreNight]:
+    return [
+        _StoreNight(
+            night_id=row.night_id,
+            seed=night_seed,
+            person=person,
+            place=site_named(row.site),
+            faults=(),
+            subject=replace(person.subject, subject_id=row.subject_id),
+            site=row.site,
+            visit=None,
+            rules=None,
+        )
+        for row, person, night_seed in plan_participations(n_nights, seed, tuple(SITES), 1.25)
+    ]
+
+
+def _of_cohort(cohort: str, n_nights: int, seed: int, hours: float, missing: bool, faults: bool) -> list[_StoreNight]:
+    return [
+        _StoreNight(
+            night_id=night_id_of(PurePosixPath(night.recording)),
+            seed=night.seed,
+            person=night.person,
+            place=night.place,
+            faults=night.faults,
+            subject=replace(
+                night.person.subject,
+                subject_id=night.subject_id,
+                age_years=night.age_written_years,
+                family_id=night.family_id,
+            ),
+            site=night.site,
+            visit=night.visit,
+            rules=cohort.lower(),
+        )
+        for night in plan_nights(cohort, n_nights, seed, hours, missing=missing, faults=faults)
+    ]
+
+
+def _write(store: Path, night: _StoreNight, hours: float) -> None:
+    simulated = simulate_night(night.seed, person=night.person, site=night.place, hours=hours, faults=night.faults)
+    subject = replace(night.subject, measures=measures_of(simulated.truth))
+    recording = replace(simulated.recording, subject=subject)
+    harmonised = harmonize(recording, night_id=night.night_id, cohort=night.rules, site=night.site)
+    people = None
+    if night.rules is not None:
+        file = cohort_of(night.rules).file
+        people = min((night.rules, *file.same_people_as)) if file.same_people_as else None
+    origin = Origin(_fingerprint(night, hours), people=people, visit=night.visit)
+    write_night(store, replace(harmonised, cohort=simulated_as(night.rules)), origin)
+
+
+def _fingerprint(night: _StoreNight, hours: float) -> str:
+    told = repr((night, hours)).encode()
+    return f"{night.night_id}|simulated|{hashlib.blake2b(told, digest_size=8).hexdigest()}"
+
+
+def _is_there(store: Path, night: _StoreNight, hours: float) -> bool:
+    signals_path, description_path = night_paths(store, night.night_id)
+    if not (signals_path.exists() and description_path.exists()):
+        return False
+    try:
+        return bool(read_description(description_path)["row"]["source_fingerprint"] == _fingerprint(night, hours))
+    except StoreError:
+        return False
