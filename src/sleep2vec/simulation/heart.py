@@ -16,13 +16,17 @@ from sleep2vec.simulation.respiratory_events import RespiratoryEvent
 _BEAT_HZ = 16  # grid on which the rate is summed up to beats
 
 # By stage W N1 N2 N3 R, in log heart rate: the level, and the swings below 0.04 Hz, at 0.1 Hz and with the breath.
-_LEVEL = np.array([0.09, 0.015, -0.025, -0.04, 0.03])
-_VERY_SLOW = np.array([0.064, 0.038, 0.023, 0.009, 0.050])
-_SLOW = np.array([0.042, 0.034, 0.024, 0.010, 0.034])
-_RESPIRATORY = np.array([0.021, 0.026, 0.031, 0.038, 0.017])
-_SURGE = 0.20  # of a usual arousal, at its peak
-_BRAKE = 0.06  # of a whole apnea, at its end
-_REBOUND = 0.10  # of the breaths after it, at their peak, arousal or not
+# Calibrated on half of the people of sleep_accel, slpdb and apnea_ecg (benchmarks/simulation_real.py).
+_LEVEL = np.array([0.06, 0.0, -0.022, -0.032, 0.045])
+_VERY_SLOW = np.array([0.048, 0.032, 0.017, 0.006, 0.045])
+_SLOW = np.array([0.028, 0.026, 0.018, 0.009, 0.024])
+_RESPIRATORY = np.array([0.021, 0.031, 0.033, 0.036, 0.022])
+_UNTIED = 0.008  # swings as fast as the breath that do not follow it
+_SURGE = 0.15  # of a usual arousal, at its peak
+_SURGE_PEAK_S = 5.0
+_STIR = 0.20  # of a movement of the body
+_BRAKE = 0.10  # of a whole apnea, at its end
+_REBOUND = 0.08  # of the breaths after it, at their peak, arousal or not
 _EARLY_VENTRICULAR, _EARLY_ATRIAL = 0.33, 0.30  # of an interval
 _ATRIAL_SHARE = 0.5  # of the beats that come early
 _FIBRILLATION_SPREAD = 0.22  # of the intervals, as a share of their mean
@@ -54,7 +58,7 @@ def beat(
     """
     n_grid = len(mixture_G5)
     log_rate_G = _log_rate(rng, person, mixture_G5, breathing)
-    log_rate_G += _surges(person, arousals, events, n_grid) + 0.10 * _slow_answer(movement_G)
+    log_rate_G += _surges(person, arousals, events, n_grid) + _STIR * _slow_answer(movement_G)
     rate_hz_G = person.heart_rate_bpm / 60 * np.exp(np.clip(log_rate_G - log_rate_G.mean(), -0.45, 0.6))
     fine = np.interp(np.arange(n_grid * _BEAT_HZ // GRID_HZ) / _BEAT_HZ, np.arange(n_grid) / GRID_HZ, rate_hz_G)
     summed = np.concatenate([[0.0], np.cumsum(fine[:-1]) / _BEAT_HZ])
@@ -77,6 +81,7 @@ def _log_rate(rng: Rng, person: Person, mixture_G5: NDArray[np.float64], breathi
     # Inspiration speeds the heart up; deep breaths do so more.
     swing_G = np.sin(2 * np.pi * (breathing.phase_G - 0.02)) * np.sqrt(np.clip(breathing.ventilation_G, 0.0, 2.5))
     log_rate_G += np.clip(rsa_G * (mixture_G5 @ _RESPIRATORY), 0, 0.15) * swing_G
+    log_rate_G += _UNTIED * band_noise(rng, n_grid, GRID_HZ, 0.12, 0.45)
     # Falls until the early morning, and wanders for reasons that have nothing to do with the stage.
     hours_G = np.arange(n_grid) / GRID_HZ / 3600
     return log_rate_G - 0.015 * np.minimum(hours_G, 5.0) + 0.045 * wander(rng, n_grid, 2400.0)
@@ -107,7 +112,7 @@ def _sequence(
 def _surges(
     person: Person, arousals: tuple[Arousal, ...], events: tuple[RespiratoryEvent, ...], n_grid: int
 ) -> NDArray[np.float64]:
-    """What arousals add to log rate (peak after 4 s, gone after 20 s) and events take and give back, (G,).
+    """What arousals add to log rate (peak after 5 s, gone after 25 s) and events take and give back, (G,).
 
     Cyclical variation (Guilleminault et al. 1984): the heart slows while the breath is held and runs with the breaths
     after it.
@@ -120,7 +125,7 @@ def _surges(
         missed = person.apnea_heart_gain * (1 - event.airflow)
         brake_G[first:last] = -_BRAKE * missed * np.linspace(0, 1, last - first)
         impulses_G[last] += _REBOUND * missed
-    return fftconvolve(impulses_G, _response(4.0))[:n_grid] + gaussian_filter1d(brake_G, GRID_HZ)
+    return fftconvolve(impulses_G, _response(_SURGE_PEAK_S))[:n_grid] + gaussian_filter1d(brake_G, GRID_HZ)
 
 
 def _slow_answer(drive_G: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -20,6 +20,8 @@ _ON_BACK, _ON_SIDE = 1.75, 0.25
 # From this share of central events on a person's breathing can swing up and down by itself (Cheyne and Stokes).
 _PERIODIC_FROM_SHARE = 0.35
 _PERIODIC_GOES_ON = 0.85
+# Events bring on events: the arousal that ends one overshoots, and sleep comes back to the same narrow airway.
+_TRAIN_GOES_ON, _TRAIN_GOES_ON_SEVERE = 0.35, 0.93
 
 
 @dataclass(frozen=True)
@@ -63,20 +65,59 @@ def draw_respiratory_events(rng: Rng, person: Person, stages_L: NDArray[np.int64
     hazard_G = np.concatenate([[0.0], np.cumsum(rate_G) / GRID_HZ])
     grid_s = np.arange(len(hazard_G)) / GRID_HZ
     events: list[RespiratoryEvent] = []
-    free_from_s, beat_on_s = 0.0, None
+    free_from_s = 0.0
     while True:
         target = np.interp(free_from_s, grid_s, hazard_G) + rng.exponential()
-        if beat_on_s is None and target >= hazard_G[-1]:
+        if target >= hazard_G[-1]:
             return tuple(events)
-        onset_s = float(np.interp(target, hazard_G, grid_s)) if beat_on_s is None else beat_on_s
-        event = _draw_event(rng, person, onset_s, stage_G, periodic=beat_on_s is not None)
-        free_from_s, beat_on_s = onset_s + 5.0, None
+        onset_s = float(np.interp(target, hazard_G, grid_s))
+        train = _draw_train(rng, person, onset_s, stage_G)
+        events += train
+        free_from_s = train[-1].end_s + _MIN_GAP_S * rng.uniform(0.8, 1.8) if train else onset_s + 5.0
+
+
+def _draw_train(rng: Rng, person: Person, onset_s: float, stage_G: NDArray[np.int64]) -> list[RespiratoryEvent]:
+    """Events that follow one another at an even pace, of one length and nearly one kind; often only one."""
+    in_rem = bool(stage_G[min(int(onset_s * GRID_HZ), len(stage_G) - 1)] == 4)
+    length_s = float(np.clip(rng.lognormal(np.log(25.0 if in_rem else 19.0), 0.32), 10.5, 80.0))
+    gap_s = _MIN_GAP_S * float(rng.uniform(0.85, 1.5))
+    kind, obstructive = _kind(rng, person, in_rem)
+    periodic = kind == "central_apnea" and _swings(person) and not in_rem
+    if periodic:
+        length_s, gap_s = 0.39 * _cycle_s(person), 0.61 * _cycle_s(person)
+    goes_on = _PERIODIC_GOES_ON if periodic else _goes_on(person)
+    train: list[RespiratoryEvent] = []
+    while True:
+        if not periodic and rng.random() < 0.25:
+            kind, obstructive = _kind(rng, person, in_rem)
+        event = _event(rng, kind, obstructive, periodic, onset_s, length_s * rng.lognormal(0.0, 0.12), stage_G)
         if event is None:
-            continue
-        events.append(event)
-        free_from_s = event.end_s + _MIN_GAP_S * rng.uniform(0.8, 1.8)
-        if event.kind == "central_apnea" and _swings(person) and rng.random() < _PERIODIC_GOES_ON:
-            beat_on_s = event.onset_s + _cycle_s(person) * rng.uniform(0.93, 1.07)
+            return train
+        train.append(event)
+        onset_s = event.end_s + gap_s * rng.lognormal(0.0, 0.12)
+        deep = stage_G[int(event.end_s * GRID_HZ)] == 3
+        if rng.random() > goes_on * (0.7 if deep else 1.0):
+            return train
+
+
+def _event(
+    rng: Rng,
+    kind: RespiratoryKind,
+    obstructive: bool,
+    periodic: bool,
+    onset_s: float,
+    duration_s: float,
+    stage_G: NDArray[np.int64],
+) -> RespiratoryEvent | None:
+    """An event, or None where it would not begin and end in sleep and in the night."""
+    duration_s = max(duration_s, 10.5)
+    place, stop = int(onset_s * GRID_HZ), int((onset_s + duration_s) * GRID_HZ)
+    if stop > len(stage_G) - 5 * GRID_HZ or stage_G[place] == 0 or stage_G[stop] == 0:
+        return None
+    if periodic and stage_G[place] == 4:
+        return None  # the swing needs the chemical control of non-REM sleep
+    airflow, effort = _remains(rng, kind, obstructive)
+    return RespiratoryEvent(kind, round(onset_s, 2), round(duration_s, 2), airflow, effort, obstructive, periodic)
 
 
 def _rate(rng: Rng, person: Person, stage_G: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -87,15 +128,23 @@ def _rate(rng: Rng, person: Person, stage_G: NDArray[np.int64]) -> NDArray[np.fl
     if not len(weight):
         return np.zeros(len(stage_G))
     wanted_per_s = person.apnea_per_hour / 3600
+    # A train is cut where its person wakes up or turns: its usual length is fitted, not its closed form.
+    length = 1 / (1 - 0.93 * _goes_on(person))
     if _swings(person):
-        # Each central apnea brings on some more.
-        wanted_per_s /= 1 + _central_apnea_share(person) * _PERIODIC_GOES_ON / (1 - _PERIODIC_GOES_ON)
+        share = (1 - _hypopnea_share(person)) * person.central_share
+        length += share * (1 / (1 - 0.93 * _PERIODIC_GOES_ON) - length)
     low, high = 0.0, 1.0
     for _ in range(40):
         scale = (low + high) / 2
-        got_per_s = float(np.mean(scale * weight / (1 + scale * weight * _DEAD_S)))
+        got_per_s = float(np.mean(scale * weight * length / (1 + scale * weight * length * _DEAD_S)))
         low, high = (scale, high) if got_per_s < wanted_per_s else (low, scale)
     return weight_G * low
+
+
+def _goes_on(person: Person) -> float:
+    """Chance that another event follows at once."""
+    severe = min(person.apnea_per_hour / 60, 1.0)
+    return _TRAIN_GOES_ON + (_TRAIN_GOES_ON_SEVERE - _TRAIN_GOES_ON) * severe
 
 
 def _swings(person: Person) -> bool:
@@ -106,35 +155,8 @@ def _cycle_s(person: Person) -> float:
     return 28.0 + 1.7 * person.circulation_delay_s
 
 
-def _central_apnea_share(person: Person) -> float:
-    return (1 - _hypopnea_share(person)) * person.central_share
-
-
 def _hypopnea_share(person: Person) -> float:
     return 0.75 - 0.4 * min(person.apnea_per_hour / 50, 1.0)
-
-
-def _draw_event(
-    rng: Rng, person: Person, onset_s: float, stage_G: NDArray[np.int64], periodic: bool
-) -> RespiratoryEvent | None:
-    """An event that begins here, or None where it would not begin and end in sleep and in the night."""
-    place = int(onset_s * GRID_HZ)
-    if place >= len(stage_G):
-        return None
-    in_rem = bool(stage_G[place] == 4)
-    duration_s = float(np.clip(rng.lognormal(np.log(25.0 if in_rem else 19.0), 0.35), 10.5, 80.0))
-    kind, obstructive = _kind(rng, person, in_rem)
-    if periodic:
-        kind, obstructive = "central_apnea", False
-        duration_s = _cycle_s(person) * float(rng.uniform(0.34, 0.44))
-    end_s = onset_s + duration_s
-    if end_s > len(stage_G) / GRID_HZ - 5 or stage_G[place] == 0 or stage_G[int(end_s * GRID_HZ)] == 0:
-        return None
-    if periodic and in_rem:
-        return None  # the swing needs the chemical control of non-REM sleep
-    airflow, effort = _remains(rng, kind, obstructive)
-    swinging = kind == "central_apnea" and _swings(person)
-    return RespiratoryEvent(kind, round(onset_s, 2), round(duration_s, 2), airflow, effort, obstructive, swinging)
 
 
 def _kind(rng: Rng, person: Person, in_rem: bool) -> tuple[RespiratoryKind, bool]:
