@@ -17,14 +17,15 @@ _BEAT_HZ = 16  # grid on which the rate is summed up to beats
 
 # By stage W N1 N2 N3 R, in log heart rate: the level, and the swings below 0.04 Hz, at 0.1 Hz and with the breath.
 # Calibrated on half of the people of sleep_accel, slpdb and apnea_ecg (benchmarks/simulation_real.py).
-_LEVEL = np.array([0.06, 0.0, -0.022, -0.032, 0.045])
-_VERY_SLOW = np.array([0.048, 0.032, 0.017, 0.006, 0.045])
-_SLOW = np.array([0.028, 0.026, 0.018, 0.009, 0.024])
-_RESPIRATORY = np.array([0.021, 0.031, 0.033, 0.036, 0.022])
+_LEVEL = np.array([0.045, -0.005, -0.022, -0.028, 0.055])
+_VERY_SLOW = np.array([0.040, 0.030, 0.013, 0.005, 0.042])
+_SLOW = np.array([0.024, 0.027, 0.017, 0.011, 0.022])
+_RESPIRATORY = np.array([0.021, 0.034, 0.034, 0.035, 0.025])
 _UNTIED = 0.008  # swings as fast as the breath that do not follow it
 _SURGE = 0.15  # of a usual arousal, at its peak
 _SURGE_PEAK_S = 5.0
-_STIR = 0.20  # of a movement of the body
+_UNDERSHOOT, _UNDERSHOOT_PEAK_S = 0.25, 17.0  # the slowing after a surge, as a share of it
+_STIR = 0.26  # of a movement of the body
 _BRAKE = 0.10  # of a whole apnea, at its end
 _REBOUND = 0.08  # of the breaths after it, at their peak, arousal or not
 _EARLY_VENTRICULAR, _EARLY_ATRIAL = 0.33, 0.30  # of an interval
@@ -71,7 +72,7 @@ def beat(
 def _log_rate(rng: Rng, person: Person, mixture_G5: NDArray[np.float64], breathing: Breathing) -> NDArray[np.float64]:
     """Log heart rate (G,), without a mean, as stage, vasomotor waves, breath and hour shape it."""
     n_grid = len(mixture_G5)
-    slow_G = person.slow_heart_gain * np.exp(0.35 * wander(rng, n_grid, 200.0))
+    slow_G = person.slow_heart_gain * np.exp(0.45 * wander(rng, n_grid, 200.0))
     rsa_G = person.rsa_gain * np.exp(0.35 * wander(rng, n_grid, 200.0))
     if person.atrial_fibrillation:
         slow_G, rsa_G = 0.5 * slow_G, 0.0 * rsa_G
@@ -84,7 +85,7 @@ def _log_rate(rng: Rng, person: Person, mixture_G5: NDArray[np.float64], breathi
     log_rate_G += _UNTIED * band_noise(rng, n_grid, GRID_HZ, 0.12, 0.45)
     # Falls until the early morning, and wanders for reasons that have nothing to do with the stage.
     hours_G = np.arange(n_grid) / GRID_HZ / 3600
-    return log_rate_G - 0.015 * np.minimum(hours_G, 5.0) + 0.045 * wander(rng, n_grid, 2400.0)
+    return log_rate_G - 0.015 * np.minimum(hours_G, 5.0) + 0.038 * wander(rng, n_grid, 2400.0)
 
 
 def _sequence(
@@ -125,7 +126,9 @@ def _surges(
         missed = person.apnea_heart_gain * (1 - event.airflow)
         brake_G[first:last] = -_BRAKE * missed * np.linspace(0, 1, last - first)
         impulses_G[last] += _REBOUND * missed
-    return fftconvolve(impulses_G, _response(_SURGE_PEAK_S))[:n_grid] + gaussian_filter1d(brake_G, GRID_HZ)
+    answer = -_UNDERSHOOT * _response(_UNDERSHOOT_PEAK_S)
+    answer[: len(_response(_SURGE_PEAK_S))] += _response(_SURGE_PEAK_S)
+    return fftconvolve(impulses_G, answer)[:n_grid] + gaussian_filter1d(brake_G, GRID_HZ)
 
 
 def _slow_answer(drive_G: NDArray[np.float64]) -> NDArray[np.float64]:
