@@ -19,15 +19,16 @@ _BEAT_HZ = 16  # grid on which the rate is summed up to beats
 # Calibrated on half of the people of sleep_accel, slpdb and apnea_ecg (benchmarks/simulation_real.py).
 _LEVEL = np.array([0.045, -0.005, -0.022, -0.028, 0.055])
 _VERY_SLOW = np.array([0.040, 0.030, 0.013, 0.005, 0.042])
-_SLOW = np.array([0.024, 0.027, 0.017, 0.011, 0.022])
+_SLOW = np.array([0.025, 0.028, 0.019, 0.011, 0.023])
 _RESPIRATORY = np.array([0.021, 0.034, 0.034, 0.035, 0.025])
 _UNTIED = 0.008  # swings as fast as the breath that do not follow it
-_SURGE = 0.15  # of a usual arousal, at its peak
+_SURGE = 0.12  # of a usual arousal at 50 years, at its peak; the young run faster
+_SURGE_FADES = 0.1  # in ten years, on its logarithm
 _SURGE_PEAK_S = 5.0
-_UNDERSHOOT, _UNDERSHOOT_PEAK_S = 0.25, 17.0  # the slowing after a surge, as a share of it
-_STIR = 0.26  # of a movement of the body
-_BRAKE = 0.10  # of a whole apnea, at its end
-_REBOUND = 0.08  # of the breaths after it, at their peak, arousal or not
+_UNDERSHOOT, _UNDERSHOOT_PEAK_S = 0.35, 17.0  # the slowing after a surge, as a share of it
+_STIR = 0.20  # of a movement of the body
+_BRAKE = 0.12  # of a whole apnea, at its end
+_REBOUND = 0.05  # of the breaths after it, at their peak, arousal or not
 _EARLY_VENTRICULAR, _EARLY_ATRIAL = 0.33, 0.30  # of an interval
 _ATRIAL_SHARE = 0.5  # of the beats that come early
 _FIBRILLATION_SPREAD = 0.22  # of the intervals, as a share of their mean
@@ -73,7 +74,7 @@ def _log_rate(rng: Rng, person: Person, mixture_G5: NDArray[np.float64], breathi
     """Log heart rate (G,), without a mean, as stage, vasomotor waves, breath and hour shape it."""
     n_grid = len(mixture_G5)
     slow_G = person.slow_heart_gain * np.exp(0.45 * wander(rng, n_grid, 200.0))
-    rsa_G = person.rsa_gain * np.exp(0.35 * wander(rng, n_grid, 200.0))
+    rsa_G = person.rsa_gain * np.exp(0.25 * wander(rng, n_grid, 200.0))
     if person.atrial_fibrillation:
         slow_G, rsa_G = 0.5 * slow_G, 0.0 * rsa_G
     log_rate_G = person.heart_stage_gain * (mixture_G5 @ _LEVEL)
@@ -119,11 +120,14 @@ def _surges(
     after it.
     """
     impulses_G, brake_G = np.zeros(n_grid), np.zeros(n_grid)
+    # A heart that hardly swings by itself hardly answers.
+    lively = np.sqrt(person.slow_heart_gain)
+    surge = _SURGE * lively * np.exp(-_SURGE_FADES * (person.age_years - 50) / 10)
     for arousal in arousals:
-        impulses_G[int(arousal.onset_s * GRID_HZ)] += _SURGE * arousal.strength
+        impulses_G[int(arousal.onset_s * GRID_HZ)] += surge * arousal.strength
     for event in events:
         first, last = int(event.onset_s * GRID_HZ), int(event.end_s * GRID_HZ)
-        missed = person.apnea_heart_gain * (1 - event.airflow)
+        missed = lively * person.apnea_heart_gain * (1 - event.airflow)
         brake_G[first:last] = -_BRAKE * missed * np.linspace(0, 1, last - first)
         impulses_G[last] += _REBOUND * missed
     answer = -_UNDERSHOOT * _response(_UNDERSHOOT_PEAK_S)

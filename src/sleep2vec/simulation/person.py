@@ -124,7 +124,7 @@ class Person:
             restlessness=spread(1.0, 0.4),
             heart_rate_bpm=float(np.clip(rng.normal(63.0 - 3.0 * man + 26.0 * youth, 8.5), 42, 115)),
             heart_stage_gain=spread(1.0, 0.5),
-            rsa_gain=spread(np.exp(-0.22 * decades), 0.40),
+            rsa_gain=spread(np.exp(-0.22 * decades), 0.32),
             slow_heart_gain=spread(np.exp(-0.08 * decades), 0.35),
             ecg_gain=spread(1.0, 0.35),
             t_wave_gain=spread(1.0, 0.35),
