@@ -234,7 +234,7 @@ def beats_of(person: Person, hours: float = 1.0):
 
 def test_fibrillation_is_irregular_and_knows_nothing_of_the_breath():
     """Dash et al. 2009: RMSSD above a tenth of the mean interval; successive waits are independent."""
-    sinus = replace(Person.draw(np.random.default_rng(3)), ectopic_per_hour=0.0, rsa_gain=1.0, slow_heart_gain=1.0)
+    sinus = replace(Person.draw(np.random.default_rng(3)), ectopic_per_hour=0.0, rsa_gain=3.0, slow_heart_gain=1.0)
     relative, locked, serial = {}, {}, {}
     for name, person in (("sinus", sinus), ("fibrillation", replace(sinus, atrial_fibrillation=True))):
         heart, breathing = beats_of(person)
