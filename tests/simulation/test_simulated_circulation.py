@@ -38,7 +38,7 @@ def heart_rate(night: SimulatedNight, rate_hz: float = 4.0) -> np.ndarray:
 
 @cache
 def lone_apneas() -> SimulatedNight:
-    """Three hours of somebody with obstructive events, whose heart beats regularly; only the channels that tests read."""
+    """Three hours of somebody with obstructive events, whose heart beats regularly; only the channels in need."""
     person = replace(
         Person.draw(np.random.default_rng(2)),
         apnea_per_hour=18.0,
