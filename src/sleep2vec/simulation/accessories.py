@@ -12,13 +12,12 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 
 from sleep2vec.simulation.breathing import RATE_HZ as BREATH_RATE_HZ
-from sleep2vec.simulation.noise import GRID_HZ, Array, Rng, random_times, stretch, strew, wander
+from sleep2vec.simulation.noise import GRID_HZ, Array, Rng, random_times, stretch, wander
 
 if TYPE_CHECKING:
     from sleep2vec.simulation.sensors import Body
 
 _NOISE_HZ = 128
-_PULSE_HZ = 64
 _INSPIRATION = 0.42  # share of a breath, as `breathing` has it
 
 
@@ -84,19 +83,6 @@ def _chin_envelope(rng: Rng, body: "Body") -> tuple[Array, float]:
     return np.abs(body.chin_uv_S).reshape(body.duration_s, -1).mean(axis=1), 1.0
 
 
-def _pulse_wave(rng: Rng, body: "Body") -> tuple[Array, float]:
-    """A wave 0.2 s after every beat with a dicrotic notch; the deeper the breath, the smaller."""
-    t = np.arange(round(0.9 * _PULSE_HZ)) / _PULSE_HZ
-    shape = np.exp(-0.5 * ((t - 0.16) / 0.06) ** 2) + 0.4 * np.exp(-0.5 * ((t - 0.42) / 0.09) ** 2)
-    beats_s = body.heart.beat_times_s
-    breath_K = np.interp(beats_s, np.arange(len(body.spo2_G)) / GRID_HZ, body.breathing.phase_G)
-    sizes_K = 1 + 0.12 * np.sin(2 * np.pi * breath_K) + 0.04 * rng.standard_normal(len(beats_s))
-    wave_T = np.zeros(body.duration_s * _PULSE_HZ, dtype=np.float32)
-    strew(wave_T, _PULSE_HZ, beats_s + 0.2, sizes_K[:, None] * shape)
-    wave_T += 0.02 * rng.standard_normal(len(wave_T), dtype=np.float32) - np.float32(0.4)
-    return wave_T, _PULSE_HZ
-
-
 def _accelerometer(rng: Rng, body: "Body") -> tuple[Array, float]:
     """One axis in g: gravity by posture, and the sensor's noise."""
     posture, _ = _position(rng, body)
@@ -154,7 +140,6 @@ ACCESSORIES: Mapping[str, Accessory] = MappingProxyType(
         "snore": Accessory(_snore, "nothing known"),
         "open_input": Accessory(_open_input, "nothing known"),
         "chin_envelope": Accessory(_chin_envelope, "microvolts"),
-        "ppg": Accessory(_pulse_wave, "nothing known"),
         "accelerometer": Accessory(_accelerometer),
         "co2": Accessory(_carbon_dioxide),
         "pap": Accessory(_machine, "nothing known"),

@@ -14,7 +14,11 @@ from sleep2vec.simulation.electrodes import Scalp
 from sleep2vec.simulation.heart import Heart, pulse_rate
 from sleep2vec.simulation.noise import GRID_HZ, Array, Rng, resample
 from sleep2vec.simulation.person import Person
+from sleep2vec.simulation.pulse_wave import RATE_HZ as PULSE_RATE_HZ
+from sleep2vec.simulation.pulse_wave import draw_pulse_wave
 from sleep2vec.simulation.sites import Channel, Site
+from sleep2vec.simulation.wrist import RATE_HZ as WRIST_RATE_HZ
+from sleep2vec.simulation.wrist import shake
 
 # One unit of the body's signal in the unit of the channel.
 _PER_MICROVOLT = {"uV": 1.0, "mV": 1e-3, "V": 1e-6}
@@ -34,6 +38,9 @@ class Body:
     heart: Heart
     breathing: Breathing
     spo2_G: NDArray[np.float64]
+    mixture_G5: NDArray[np.float64]
+    arousal_G: NDArray[np.float64]
+    movement_G: NDArray[np.float64]
 
     @property
     def duration_s(self) -> int:
@@ -48,6 +55,8 @@ def record_channel(rng: Rng, channel: Channel, site: Site, body: Body) -> Array:
         samples_N = _held(_shown_saturation(body.spo2_G, site), 1.0, channel.rate_hz, n, ppm)
     elif channel.source == "pulse":
         samples_N = _held(pulse_rate(body.heart, body.duration_s), 1.0, channel.rate_hz, n, ppm)
+    elif channel.source in ("ppg", "wrist"):
+        samples_N = _drifting(_wearable(rng, channel, body, n), ppm)
     elif channel.source in ("flow", "thermistor", "thorax", "abdomen", "sum"):
         samples_N = _drifting(_mechanical(rng, channel, site, body, n), ppm)
     elif channel.source in ACCESSORIES:
@@ -93,6 +102,16 @@ def _accessory(rng: Rng, channel: Channel, site: Site, body: Body, n: int, ppm: 
     if accessory.is_stepwise:
         return _held(wave_T, from_hz, channel.rate_hz, n, ppm)
     return _drifting(resample(wave_T, from_hz, channel.rate_hz, n), ppm)
+
+
+def _wearable(rng: Rng, channel: Channel, body: Body, n: int) -> Array:
+    """A pulse wave, whose gain says nothing, or the acceleration of a wrist in g."""
+    if channel.source == "wrist":
+        moved_S = shake(rng, body.person, body.mixture_G5, body.breathing, body.movement_G)
+        return resample(moved_S, WRIST_RATE_HZ, channel.rate_hz, n)
+    pulse_S = draw_pulse_wave(rng, body.person, body.heart, body.breathing, body.arousal_G, body.movement_G)
+    pulse_S *= np.float32(channel.reach / 6)
+    return resample(_amplify(pulse_S, PULSE_RATE_HZ, channel.band_hz), PULSE_RATE_HZ, channel.rate_hz, n)
 
 
 def _mechanical(rng: Rng, channel: Channel, site: Site, body: Body, n: int) -> Array:

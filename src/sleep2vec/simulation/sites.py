@@ -19,8 +19,9 @@ class Channel:
         kind: What it serves: a modality name, ``"thorax"``, ``"reference"``, ``"pulse"``, or what else a file holds
             (``"snore"``, ``"position"`` ...: the kinds of the catalog).
         source: Two electrodes (``"C4-M1"``), one (``"C4"``, against the amplifier's own reference), or a sensor:
-            ``chin``, ``ecg``, ``flow``, ``thermistor``, ``thorax``, ``abdomen``, ``sum``, ``spo2``, ``pulse``, or one
-            of `accessories.ACCESSORIES`. ``chin1`` to ``chin3`` and ``ecg1`` to ``ecg3`` are single electrodes.
+            ``chin``, ``ecg``, ``flow``, ``thermistor``, ``thorax``, ``abdomen``, ``sum``, ``spo2``, ``pulse``, ``ppg``,
+            ``wrist`` (magnitude of acceleration), or one of `accessories.ACCESSORIES`. ``chin1`` to ``chin3`` and
+            ``ecg1`` to ``ecg3`` are single electrodes.
         rate_hz, unit: In the file.
         reach: Largest value that the converter can give, in `unit`; the smallest is `-reach`, or 0 for saturation and
             heart rates.
@@ -103,6 +104,8 @@ _ALPHA = Site(
         Channel("Abdomen", "belt", "abdomen", 16, "uV", 1000, (0.05, None)),
         Channel("SpO2", "spo2", "spo2", 1, "%", 100),
         Channel("Pulse", "pulse", "pulse", 1, "bpm", 250),
+        Channel("Pleth", "ppg", "ppg", 64, "", 10, (0.05, None)),
+        Channel("Actigraphy", "actigraphy", "wrist", 32, "g", 8),
     ),
 )  # fmt: skip
 
