@@ -49,7 +49,7 @@ def test_a_written_night_reads_back_within_one_step_of_the_converter(
         assert (found.label, found.rate_hz, found.unit) == (written.label, written.rate_hz, written.unit)
         low, high = written.physical_range
         assert np.abs(found.samples - written.samples).max() <= 0.51 * (high - low) / 65535
-    np.testing.assert_array_equal(hypnogram_of(list(back.stages), 0.0, 60), night.truth.stages_L)
+    np.testing.assert_array_equal(hypnogram_of(list(back.stages), 0.0, 60), night.truth.scored_L)
     assert [(e.kind, e.onset_s) for e in back.events] == [(e.kind, e.onset_s) for e in night.truth.events]
 
 
@@ -63,7 +63,7 @@ def test_every_site_gives_every_modality(site: str, half_hours: dict[str, Simula
     assert harmonised.absent == {}
     assert set(harmonised.samples) == set(MODALITIES)
     assert min(harmonised.valid[name].mean() for name in MODALITIES) > 0.7
-    np.testing.assert_array_equal(harmonised.stages, night.truth.stages_L)
+    np.testing.assert_array_equal(harmonised.stages, night.truth.scored_L)
     # The interval between beats is known: half of the tokens have their mean within 5 ms of the truth.
     beats = night.truth.beat_times_s
     true_L = np.interp(np.arange(60 * 120) / 4, beats[1:], np.diff(beats)).reshape(60, 120).mean(axis=1)

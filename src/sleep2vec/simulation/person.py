@@ -4,7 +4,8 @@ The spreads are wide on purpose. What a stage changes within a person (heart rat
 smaller than what people differ in, so that a stage can only be read by comparing with the rest of the night.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -23,6 +24,9 @@ class Person:
         rsa_gain, slow_heart_gain: Respiratory and slower (0.1 Hz and below) swings of the heart rate.
         circulation_delay_s: From a change of ventilation to its sight at the finger.
         electrode_noise_uv: Of one electrode on this skin, rms.
+        bmi: Weight by height squared in kg/m2; it drives `apnea_per_hour`.
+        atrial_fibrillation: The heart beats without a rhythm of its own.
+        measures: Diagnoses, events and times as `outcomes.draw_outcomes` gave them, named as `Subject.measures`.
     """
 
     age_years: float
@@ -59,10 +63,15 @@ class Person:
     desaturation_gain: float = 1.0
     circulation_delay_s: float = 18.0
     electrode_noise_uv: float = 2.0
+    bmi: float = 26.0
+    atrial_fibrillation: bool = False
+    measures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def subject(self) -> Subject:
-        return Subject(self.subject_id, round(self.age_years, 1), self.sex)
+        """What a table of the cohort says of this person."""
+        measures = {"bmi": round(self.bmi, 1), **self.measures}
+        return Subject(self.subject_id, round(self.age_years, 1), self.sex, measures=measures)
 
     @classmethod
     def draw(
@@ -74,54 +83,65 @@ class Person:
         female_share: float = 0.5,
         apnea_median_per_hour: float = 7.0,
         subject_id: str | None = None,
+        age_range_years: tuple[float, float] = (5.0, 90.0),
     ) -> "Person":
-        """Draw a person from a population.
+        """Draw a person from a population of ages between 5 and 90.
 
-        Age, sex and apnea shape the traits in the direction that textbooks give: with age slow waves, spindles and
-        respiratory sinus arrhythmia fade and alpha slows; men and the old have more apnea.
+        Age, sex and weight shape the traits in the direction that textbooks give: with age slow waves, spindles and
+        respiratory sinus arrhythmia fade and alpha slows; men, the old and the heavy have more apnea. Children have
+        large and slow EEG, a fast heart and breath and few apneas; they grow into adults in even steps until 18.
+        Ages outside `age_range_years` are moved to its ends. Diagnoses are another matter: see `outcomes`.
         """
-        age = float(np.clip(rng.normal(age_mean_years, age_sd_years), 18, 90))
+        age = float(np.clip(rng.normal(age_mean_years, age_sd_years), *age_range_years))
         sex: Sex = "female" if rng.random() < female_share else "male"
         decades = (age - 50) / 10
+        child = float(np.clip((18 - age) / 13, 0, 1))  # 1 at 5, 0 from 18 on
         man = 1.0 if sex == "male" else 0.0
 
         def spread(median: float, sigma: float) -> float:
             return float(median * np.exp(sigma * rng.standard_normal()))
 
-        apnea = spread(apnea_median_per_hour * np.exp(0.18 * decades + 0.7 * (man - 0.5)), 0.9)
-        return cls(
+        apnea = spread(apnea_median_per_hour * np.exp(0.18 * decades + 0.7 * (man - 0.5) * (1 - child) - child), 0.78)
+        drawn = cls(
             age_years=age,
             sex=sex,
-            apnea_per_hour=float(np.clip(apnea, 0.3, 70.0)),
+            apnea_per_hour=apnea,
             central_share=float(rng.beta(0.6, 5.0)),
             subject_id=subject_id,
-            eeg_gain=spread(1.0 - 0.12 * man, 0.25),
+            eeg_gain=spread((1.0 - 0.12 * man) * (1 + 0.3 * child), 0.25),
             aperiodic_slope=float(np.clip(rng.normal(0.75 - 0.04 * decades, 0.12), 0.3, 1.2)),
             slow_gain=spread(np.exp(-0.13 * decades - 0.1 * man), 0.25),
-            theta_gain=spread(1.0, 0.22),
-            alpha_hz=float(np.clip(rng.normal(10.0 - 0.12 * decades, 0.8), 7.8, 12.0)),
+            theta_gain=spread(np.exp(0.5 * child), 0.22),
+            alpha_hz=float(np.clip(rng.normal(10.0 - 0.12 * decades - 2.3 * child, 0.8), 7.8 - child, 12.0)),
             alpha_gain=spread(0.9, 0.65),
-            spindle_hz=float(np.clip(rng.normal(13.3, 0.6), 11.5, 15.0)),
+            spindle_hz=float(np.clip(rng.normal(13.3 - 0.6 * child, 0.6), 11.5, 15.0)),
             spindle_gain=spread(np.exp(-0.08 * decades), 0.40),
-            spindle_per_min=spread(5.0 * np.exp(-0.10 * decades), 0.45),
+            spindle_per_min=spread(5.0 * np.exp(-0.10 * decades - 0.5 * child), 0.45),
             beta_gain=spread(1.0, 0.33),
             eye_gain=spread(1.0, 0.40),
-            blink_per_min=spread(10.0, 0.6),
+            blink_per_min=spread(10.0 * np.exp(-0.5 * child), 0.6),
             chin_tone_uv=spread(9.0, 0.50),
             chin_contrast=spread(0.95, 0.30),
             restlessness=spread(1.0, 0.4),
-            heart_rate_bpm=float(np.clip(rng.normal(63.0 - 3.0 * man, 8.5), 42, 95)),
+            heart_rate_bpm=float(np.clip(rng.normal(63.0 - 3.0 * man + 22.0 * child, 8.5), 42, 95 + 20 * child)),
             heart_stage_gain=spread(1.0, 0.5),
-            rsa_gain=spread(np.exp(-0.22 * decades), 0.50),
+            rsa_gain=spread(np.exp(-0.22 * max(decades, -3.5)), 0.50),
             slow_heart_gain=spread(np.exp(-0.08 * decades), 0.35),
             ecg_gain=spread(1.0, 0.35),
             t_wave_gain=spread(1.0, 0.35),
             ectopic_per_hour=spread(1.0 * np.exp(0.3 * decades), 1.3),
-            breath_hz=float(np.clip(rng.normal(0.25, 0.035), 0.17, 0.36)),
+            breath_hz=float(np.clip(rng.normal(0.25 + 0.09 * child, 0.035), 0.17, 0.36 + 0.09 * child)),
             breath_irregularity=spread(1.0, 0.35),
             thorax_share=float(np.clip(rng.normal(0.5, 0.12), 0.2, 0.8)),
             spo2_percent=float(np.clip(rng.normal(96.2 - 0.35 * decades, 1.1), 91.0, 98.5)),
             desaturation_gain=spread(1.0, 0.4),
             circulation_delay_s=float(np.clip(rng.normal(17.0 + 0.6 * decades, 3.0), 10.0, 28.0)),
             electrode_noise_uv=spread(2.2, 0.45),
+        )
+        # Peppard et al. 2000 (JAMA 284:3015): 10 % more weight, 32 % more events; that is 0.52 a standard deviation.
+        heavier = float(rng.standard_normal())
+        return replace(
+            drawn,
+            apnea_per_hour=float(np.clip(apnea * np.exp(0.52 * heavier), 0.3, 70.0)),
+            bmi=float(np.clip((26.5 + 0.4 * min(decades, 1.5) - 10.5 * child) * np.exp(0.18 * heavier), 12.0, 60.0)),
         )

@@ -53,6 +53,7 @@ class Site:
         gain_error: Spread (of the logarithm) of its electrical calibration; belts and cannulas have `loose_gain`.
         flow_delay_s: Of airflow against the belts (length of the tubing).
         spo2_step: Resolution of its oximeter in %.
+        age_range_years: Whom it takes; a sleep laboratory for children says so here.
     """
 
     name: str
@@ -68,6 +69,7 @@ class Site:
     loose_gain: float
     flow_delay_s: float
     spo2_step: float
+    age_range_years: tuple[float, float] = (18.0, 90.0)
 
 
 _ALPHA = Site(
