@@ -5,7 +5,8 @@
 The baseline of the same run are scorers whose errors are coin flips: each epoch is drawn from the square root of the
 human matrix of one scorer given another, which gives the human agreement and none of its runs. `--fit` prints the
 tables `_LOOKS_HEALTHY` and `_LOOKS_APNEA` of `simulation/scorer.py`: they are moved until the simulated scorer, given
-the truth, errs like a power of the human matrix, and the power until the kappa of two scorers is that of humans. Fitted and measured nights are different ones.
+the truth, errs like a power of the human matrix, and the power until the kappa of two scorers is that of humans. Nights
+that are measured are others than those that were fitted.
 Needs `scorer_disagreement.json` of the facts folder (`S2V_SHARED`, default ``../shared``).
 """
 

@@ -19,7 +19,7 @@ SITES = ("near", "far")
 
 
 @cache
-def cohort(dial: float = 0.0, n: int = 6000) -> tuple[list[Person], list[float]]:
+def cohort(dial: float = 0.0, n: int = 4000) -> tuple[list[Person], list[float]]:
     shifts = [site_shift(SITES[seed % 2], SITES, dial) for seed in range(n)]
     people = []
     for seed, shift in enumerate(shifts):

@@ -25,7 +25,7 @@ from sleep2vec.vocabulary.errors import UsageError
 
 
 @cache
-def people(n: int = 6000) -> list[Person]:
+def people(n: int = 4000) -> list[Person]:
     return [Person.draw(np.random.default_rng([seed, 0])) for seed in range(n)]
 
 
@@ -85,7 +85,7 @@ def test_treating_apnea_lowers_hypertension_by_as_much_as_the_logistic_law_says(
 
 
 def test_a_fitted_regression_finds_the_table_again():
-    """scikit-learn's logistic regression, unpenalised, on six thousand people; four standard errors."""
+    """scikit-learn's logistic regression, unpenalised, on four thousand people; four standard errors."""
     ill = np.array([fate(p, i)["diagnosis.hypertension"] for i, p in enumerate(people())])
     with_diagnoses = [replace(p, measures=fate(p, i)) for i, p in enumerate(people())]
     x_PC = causes_of(with_diagnoses)[:, : len(CAUSES) + 2]  # and asthma and diabetes
@@ -165,7 +165,7 @@ def test_a_recording_tells_what_a_cohorts_table_would():
 def test_prevalence_by_age_is_of_the_order_that_surveys_find():
     """Hypertension in 3 of 10 at forty to sixty and in 6 of 10 above (NHANES 2015-16: 33 % and 63 %).
 
-    Atrial fibrillation is rare before fifty and near one in ten from seventy-five on (Go et al. 2001: 9 % above eighty).
+    Atrial fibrillation is rare before fifty and near one in ten from seventy-five on (Go et al. 2001: 9 % over 80).
     """
     fates = [fate(p, i) for i, p in enumerate(people())]
     age = np.array([p.age_years for p in people()])

@@ -29,7 +29,7 @@ class Scored:
 
 
 @cache
-def scored_nights(apnea_per_hour: float, age_years: float, n: int = 24) -> list[Scored]:
+def scored_nights(apnea_per_hour: float, age_years: float, n: int = 15) -> list[Scored]:
     nights = []
     for seed in range(n):
         rng = np.random.default_rng([seed, 5])
@@ -57,9 +57,9 @@ def test_two_scorers_agree_as_humans_do(cohort: str, shared: Path):
         np.add.at(counts, (night.second_L, night.first_L), 1)
     given = counts / counts.sum(axis=1, keepdims=True)
     wanted = np.array(known["p_other_scorer_given_scorer"])
-    # N1 is rare: what a scorer means by it depends on how much of it these nights hold.
-    assert np.abs(given - wanted)[[0, 2, 3, 4]].max() < 0.07
-    assert np.abs(given - wanted)[1].max() < 0.12
+    assert np.abs(given - wanted)[[0, 2, 4]].max() < 0.05
+    # What a scorer means by a rare stage depends on how much of it these nights hold.
+    assert np.abs(given - wanted)[[1, 3]].max() < 0.11
     # Who errs against the truth errs less than against another who errs.
     assert np.mean([cohen_kappa_score(n.true_L, n.first_L) for n in nights]) > np.mean(kappas) + 0.06
 

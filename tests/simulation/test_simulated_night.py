@@ -10,6 +10,7 @@ import pytest
 from sleep2vec.formats.edf_writer import write_edf
 from sleep2vec.formats.reader import read
 from sleep2vec.simulation.faults import Fault
+from sleep2vec.simulation.hypnogram import Occasion
 from sleep2vec.simulation.simulated_night import SimulatedNight, simulate_night
 from sleep2vec.simulation.sites import SITES
 from sleep2vec.vocabulary.errors import UsageError
@@ -150,6 +151,15 @@ def test_a_fault_changes_its_sensor_from_its_time_on_and_nothing_else(kind: str,
 def test_what_cannot_be_is_refused_in_one_sentence(wrong, sentence: str):
     with pytest.raises(UsageError, match=re.escape(sentence)):
         wrong()
+
+
+def test_a_nap_begins_after_noon_and_is_a_recording_like_any_other():
+    nap = simulate_night(2, hours=0.75, occasion=Occasion(nap=True))
+    assert 12 <= nap.recording.start.hour < 15
+    assert nap.recording.duration_s == 45 * 60
+    assert 4 < np.count_nonzero(nap.truth.stages_L) < 90
+    assert not (nap.truth.stages_L == 4).any()
+    assert len(nap.truth.beat_times_s) > 45 * 40
 
 
 def test_nights_begin_in_the_evening():

@@ -123,7 +123,7 @@ class Person:
             chin_tone_uv=spread(9.0, 0.50),
             chin_contrast=spread(0.95, 0.30),
             restlessness=spread(1.0, 0.4),
-            heart_rate_bpm=float(np.clip(rng.normal(63.0 - 3.0 * man + 22.0 * child, 8.5), 42, 95 + 20 * child)),
+            heart_rate_bpm=float(np.clip(rng.normal(63.0 - 3.0 * man + 22.0 * child, 8.5), 42 + 20 * child, 95 + 20 * child)),
             heart_stage_gain=spread(1.0, 0.5),
             rsa_gain=spread(np.exp(-0.22 * max(decades, -3.5)), 0.50),
             slow_heart_gain=spread(np.exp(-0.08 * decades), 0.35),
