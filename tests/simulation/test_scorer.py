@@ -59,7 +59,7 @@ def test_two_scorers_agree_as_humans_do(cohort: str, shared: Path):
     wanted = np.array(known["p_other_scorer_given_scorer"])
     assert np.abs(given - wanted)[[0, 2, 4]].max() < 0.05
     # What a scorer means by a rare stage depends on how much of it these nights hold.
-    assert np.abs(given - wanted)[[1, 3]].max() < 0.11
+    assert np.abs(given - wanted)[[1, 3]].max() < 0.13
     # Who errs against the truth errs less than against another who errs.
     assert np.mean([cohen_kappa_score(n.true_L, n.first_L) for n in nights]) > np.mean(kappas) + 0.06
 

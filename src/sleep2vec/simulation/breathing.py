@@ -8,7 +8,7 @@ from scipy.ndimage import gaussian_filter1d
 
 from sleep2vec.simulation.noise import GRID_HZ, Array, Rng, band_noise, stretch, wander
 from sleep2vec.simulation.person import Person
-from sleep2vec.simulation.respiratory_events import RespiratoryEvent
+from sleep2vec.simulation.respiratory_events import RespiratoryEvent, with_following
 
 RATE_HZ = 32
 _INSPIRATION = 0.42  # share of a breath
@@ -59,13 +59,14 @@ def breathe(
     onsets_s = np.interp(whole, phase_G, np.arange(n_grid) / GRID_HZ)
 
     airflow_G, effort_G, paradox_G = _event_courses(rng, events, n_grid)
+    flatness_G = _flow_limitation(rng, person, mixture_G5, events, arousal_G)
     depth_G = (mixture_G5 @ _DEPTH) * np.exp(unrest_G * (mixture_G5 @ _DEPTH_SPREAD) * wander(rng, n_grid, 5.0))
     depth_G *= np.exp(0.15 * wander(rng, n_grid, 1200.0)) * (1 + 0.45 * arousal_G)
     ventilation_G = depth_G * airflow_G
 
     factor = RATE_HZ // GRID_HZ
     phase_S = _stretch_exactly(phase_G, factor)
-    flow_S = stretch(ventilation_G, factor) * _flow_of_phase(phase_S)
+    flow_S = stretch(ventilation_G, factor) * _flow_of_phase(phase_S, stretch(flatness_G, factor))
     # A cannula reads pressure, which grows with a power of flow above one (Bernoulli).
     flow_S = np.sign(flow_S) * np.abs(flow_S) ** np.float32(1.35)
     body = stretch(depth_G * effort_G, factor)
@@ -82,23 +83,49 @@ def _event_courses(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.float64]]:
     """What events leave of airflow and of effort, and how far the belts move against each other, (G,) each."""
     airflow_G, effort_G, paradox_G = np.ones(n_grid), np.ones(n_grid), np.zeros(n_grid)
-    for event in events:
+    for event, following in with_following(events):
         first, last = int(event.onset_s * GRID_HZ), int(event.end_s * GRID_HZ)
         during = slice(first, last)
-        airflow_G[during] = event.airflow
-        if event.kind in ("obstructive_apnea", "mixed_apnea"):
-            # Efforts grow against the closed airway, and chest and belly move against each other.
-            effort_G[during] = event.effort * np.linspace(0.65, 1.3, last - first)
-            paradox_G[during] = 1.0
+        airflow_G[during], effort_G[during] = event.airflow, event.effort
+        if event.obstructive:
+            # Efforts grow against the narrow airway, and chest and belly move against each other.
+            closed = event.kind != "hypopnea"
+            effort_G[during] *= np.linspace(0.65 if closed else 0.9, 1.3 if closed else 1.1, last - first)
+            paradox_G[during] = 1.0 if closed else 0.25
             if event.kind == "mixed_apnea":
                 effort_G[first : first + (last - first) // 2] = 0.03
-        else:
-            effort_G[during] = event.effort
-            paradox_G[during] = 0.15 if event.kind == "hypopnea" else 0.0
-        recovery = slice(last, min(last + round(rng.uniform(6, 14) * GRID_HZ), n_grid))
-        airflow_G[recovery] = effort_G[recovery] = rng.uniform(1.25, 1.75)
+        recovery_s, size = rng.uniform(6, 14), rng.uniform(1.25, 1.75)
+        if event.periodic:
+            # Breathing swells and fades until the next event of the train, or over half a minute after its last.
+            recovery_s = 30.0 if following is None else min(following.onset_s - event.end_s, 30.0)
+        stop = min(last + round(recovery_s * GRID_HZ), n_grid)
+        swell = np.sin(np.pi * (np.arange(stop - last) + 0.5) / max(stop - last, 1)) if event.periodic else 1.0
+        airflow_G[last:stop] = effort_G[last:stop] = 0.15 + (size - 0.15) * swell
     edge = 0.5 * GRID_HZ
     return gaussian_filter1d(airflow_G, edge), gaussian_filter1d(effort_G, edge), gaussian_filter1d(paradox_G, edge)
+
+
+def _flow_limitation(
+    rng: Rng,
+    person: Person,
+    mixture_G5: NDArray[np.float64],
+    events: tuple[RespiratoryEvent, ...],
+    arousal_G: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """How flat inspirations are cut by a narrow airway, (G,), 0 round to 1 flat.
+
+    All of it in obstructive hypopneas; between events for minutes, the more the more apnea a person has; never in
+    wakefulness, nor in arousals and the breaths after them.
+    """
+    n_grid = len(mixture_G5)
+    tendency = min(person.apnea_per_hour * (1 - person.central_share) / 30, 1.0)
+    flatness_G = np.clip(0.6 * wander(rng, n_grid, 240.0) + tendency - 0.5, 0.0, 0.9)
+    for event in events:
+        first, last = int(event.onset_s * GRID_HZ), int(event.end_s * GRID_HZ)
+        if event.obstructive and event.kind == "hypopnea":
+            flatness_G[first:last] = 1.0
+        flatness_G[last : last + 10 * GRID_HZ] = 0.0
+    return gaussian_filter1d(flatness_G * (1 - mixture_G5[:, 0]) * np.clip(1 - arousal_G, 0, 1), 0.5 * GRID_HZ)
 
 
 def _stretch_exactly(phase_G: NDArray[np.float64], factor: int) -> Array:
@@ -108,10 +135,19 @@ def _stretch_exactly(phase_G: NDArray[np.float64], factor: int) -> Array:
     return np.mod(fine.reshape(-1), 1.0).astype(np.float32)
 
 
-def _flow_of_phase(phase_S: Array) -> Array:
-    """Flow at a place of the breath: a short inspiration, a longer expiration that fades. Integrates to zero."""
+def _flow_of_phase(phase_S: Array, flatness_S: Array) -> Array:
+    """Flow at a place of the breath: a short inspiration, a longer expiration that fades. Integrates to zero.
+
+    A limited inspiration draws the same volume along a plateau, which is lower than the round peak.
+    """
     inspiring = phase_S < _INSPIRATION
-    into = np.sin(np.pi * phase_S / _INSPIRATION)
+    place = phase_S / np.float32(_INSPIRATION)
+    into = np.sin(np.pi * place)
+    if flatness_S.any():
+        # 1 - u^8 has the mean 8/9 over -1 < u < 1, the half sine 2 / pi.
+        square = np.square(np.square(2 * place - 1))
+        plateau = (1 - square * square) * np.float32(2 / np.pi * 9 / 8)
+        into += flatness_S * (plateau - into)
     out_place = (phase_S - _INSPIRATION) / (1 - _INSPIRATION)
     # sin(pi x) (1 - 0.6 x) has the mean 0.7 * 2 / pi; the factor makes what goes out equal to what came in.
     out = -np.sin(np.pi * out_place) * (1 - 0.6 * out_place) * (_INSPIRATION / (1 - _INSPIRATION) / 0.7)

@@ -1,5 +1,7 @@
 """Oxygen at the finger: what the lungs missed arrives about 20 s later."""
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import shift
@@ -7,7 +9,7 @@ from scipy.signal import lfilter
 
 from sleep2vec.simulation.noise import GRID_HZ, Rng, wander
 from sleep2vec.simulation.person import Person
-from sleep2vec.simulation.respiratory_events import RespiratoryEvent
+from sleep2vec.simulation.respiratory_events import RespiratoryEvent, with_following
 from sleep2vec.vocabulary.events import Event
 
 _STORE_S = 14.0  # how fast the lungs' store of oxygen empties and fills
@@ -36,18 +38,40 @@ def saturate(
     return np.clip(spo2_G, 50.0, 100.0)
 
 
+@dataclass(frozen=True)
+class Desaturation:
+    """What an event took from the saturation: from the peak to the nadir, in % and s."""
+
+    drop_percent: float
+    peak_s: float
+    nadir_s: float
+
+
+def desaturation_of(
+    spo2_G: NDArray[np.float64], event: RespiratoryEvent, following: RespiratoryEvent | None
+) -> Desaturation:
+    """The deepest fall between an event's onset and 45 s after its end.
+
+    Nothing that the event after it (`following`) missed can have arrived within 15 s of that one's onset.
+    """
+    stop_s = event.end_s + 45 if following is None else min(event.end_s + 45, following.onset_s + 15)
+    first = int(event.onset_s * GRID_HZ)
+    window = spo2_G[first : min(int(stop_s * GRID_HZ), len(spo2_G))]
+    lowest = int(np.argmax(np.maximum.accumulate(window) - window))
+    highest = int(np.argmax(window[: lowest + 1]))
+    drop = float(window[highest] - window[lowest])
+    return Desaturation(drop, (first + highest) / GRID_HZ, (first + lowest) / GRID_HZ)
+
+
 def find_desaturations(
     spo2_G: NDArray[np.float64], events: tuple[RespiratoryEvent, ...], drop_percent: float = 3.0
 ) -> tuple[Event, ...]:
-    """Falls of at least `drop_percent` from the peak around an event to the lowest point within 45 s of its end."""
+    """Falls of at least `drop_percent` that events brought, from peak to nadir."""
     found: list[Event] = []
-    for event in events:
-        first = int(event.onset_s * GRID_HZ)
-        stop = min(int((event.end_s + 45) * GRID_HZ), len(spo2_G))
-        lowest = first + int(np.argmin(spo2_G[first:stop]))
-        highest = first + int(np.argmax(spo2_G[first : lowest + 1]))
-        drop = float(spo2_G[highest] - spo2_G[lowest])
-        overlaps = found and highest / GRID_HZ < found[-1].onset_s + found[-1].duration_s
-        if drop >= drop_percent and not overlaps:
-            found.append(Event("desaturation", highest / GRID_HZ, (lowest - highest) / GRID_HZ, f"-{drop:.1f} %"))
+    for event, following in with_following(events):
+        fall = desaturation_of(spo2_G, event, following)
+        overlaps = found and fall.peak_s < found[-1].onset_s + found[-1].duration_s
+        if fall.drop_percent >= drop_percent and not overlaps:
+            length_s = fall.nadir_s - fall.peak_s
+            found.append(Event("desaturation", fall.peak_s, length_s, f"-{fall.drop_percent:.1f} %"))
     return tuple(found)

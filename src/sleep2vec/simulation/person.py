@@ -24,8 +24,11 @@ class Person:
         rsa_gain, slow_heart_gain: Respiratory and slower (0.1 Hz and below) swings of the heart rate.
         circulation_delay_s: From a change of ventilation to its sight at the finger.
         electrode_noise_uv: Of one electrode on this skin, rms.
+        atrial_fibrillation: All night; beats are irregular and do not swing with the breath.
+        apnea_heart_gain: How much the heart slows in an apnea and runs after it.
+        pulse_gain, pulse_delay_s: Of the pulse wave at the finger: its size, and how long after the R peak it starts.
+        vessel_stiffness: 0 elastic (a clear dicrotic notch) to 1 stiff (none).
         bmi: Weight by height squared in kg/m2; it drives `apnea_per_hour`.
-        atrial_fibrillation: The heart beats without a rhythm of its own.
         measures: Diagnoses, events and times as `outcomes.draw_outcomes` gave them, named as `Subject.measures`.
     """
 
@@ -63,8 +66,12 @@ class Person:
     desaturation_gain: float = 1.0
     circulation_delay_s: float = 18.0
     electrode_noise_uv: float = 2.0
-    bmi: float = 26.0
     atrial_fibrillation: bool = False
+    apnea_heart_gain: float = 1.0
+    pulse_gain: float = 1.0
+    pulse_delay_s: float = 0.20
+    vessel_stiffness: float = 0.5
+    bmi: float = 26.0
     measures: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -96,6 +103,8 @@ class Person:
         sex: Sex = "female" if rng.random() < female_share else "male"
         decades = (age - 50) / 10
         child = float(np.clip((18 - age) / 13, 0, 1))  # 1 at 5, 0 from 18 on
+        # Hearts and breaths slow down until adulthood (Fleming et al. 2011, Lancet 377:1011).
+        youth = float(np.exp(-max(age - 5, 0) / 6))
         man = 1.0 if sex == "male" else 0.0
 
         def spread(median: float, sigma: float) -> float:
@@ -123,20 +132,24 @@ class Person:
             chin_tone_uv=spread(9.0, 0.50),
             chin_contrast=spread(0.95, 0.30),
             restlessness=spread(1.0, 0.4),
-            heart_rate_bpm=float(np.clip(rng.normal(63.0 - 3.0 * man + 22.0 * child, 8.5), 42 + 20 * child, 95 + 20 * child)),
+            heart_rate_bpm=float(np.clip(rng.normal(63.0 - 3.0 * man + 26.0 * youth, 8.5), 42 + 18 * child, 115)),
             heart_stage_gain=spread(1.0, 0.5),
-            rsa_gain=spread(np.exp(-0.22 * max(decades, -3.5)), 0.50),
+            rsa_gain=spread(np.exp(-0.22 * max(decades, -3.5)), 0.40),
             slow_heart_gain=spread(np.exp(-0.08 * decades), 0.35),
             ecg_gain=spread(1.0, 0.35),
             t_wave_gain=spread(1.0, 0.35),
             ectopic_per_hour=spread(1.0 * np.exp(0.3 * decades), 1.3),
-            breath_hz=float(np.clip(rng.normal(0.25 + 0.09 * child, 0.035), 0.17, 0.36 + 0.09 * child)),
+            breath_hz=float(np.clip(rng.normal(0.25 + 0.09 * youth, 0.035), 0.17, 0.45)),
             breath_irregularity=spread(1.0, 0.35),
             thorax_share=float(np.clip(rng.normal(0.5, 0.12), 0.2, 0.8)),
             spo2_percent=float(np.clip(rng.normal(96.2 - 0.35 * decades, 1.1), 91.0, 98.5)),
             desaturation_gain=spread(1.0, 0.4),
             circulation_delay_s=float(np.clip(rng.normal(17.0 + 0.6 * decades, 3.0), 10.0, 28.0)),
             electrode_noise_uv=spread(2.2, 0.45),
+            apnea_heart_gain=spread(np.exp(-0.06 * decades), 0.40),
+            pulse_gain=spread(1.0, 0.40),
+            pulse_delay_s=float(np.clip(rng.normal(0.205 - 0.006 * decades, 0.015), 0.15, 0.26)),
+            vessel_stiffness=float(np.clip(rng.normal(0.5 + 0.12 * decades, 0.12), 0.0, 1.0)),
         )
         # Peppard et al. 2000 (JAMA 284:3015): 10 % more weight, 32 % more events; that is 0.52 a standard deviation.
         heavier = float(rng.standard_normal())

@@ -13,7 +13,11 @@ from sleep2vec.simulation.electrodes import Scalp
 from sleep2vec.simulation.heart import Heart, pulse_rate
 from sleep2vec.simulation.noise import GRID_HZ, Array, Rng, resample
 from sleep2vec.simulation.person import Person
+from sleep2vec.simulation.pulse_wave import RATE_HZ as PULSE_RATE_HZ
+from sleep2vec.simulation.pulse_wave import draw_pulse_wave
 from sleep2vec.simulation.sites import Channel, Site
+from sleep2vec.simulation.wrist import RATE_HZ as WRIST_RATE_HZ
+from sleep2vec.simulation.wrist import shake
 
 # One unit of the body's signal in the unit of the channel.
 _PER_MICROVOLT = {"uV": 1.0, "mV": 1e-3, "V": 1e-6}
@@ -30,6 +34,9 @@ class Body:
     heart: Heart
     breathing: Breathing
     spo2_G: NDArray[np.float64]
+    mixture_G5: NDArray[np.float64]
+    arousal_G: NDArray[np.float64]
+    movement_G: NDArray[np.float64]
 
     @property
     def duration_s(self) -> int:
@@ -44,12 +51,24 @@ def record_channel(rng: Rng, channel: Channel, site: Site, body: Body) -> Array:
         samples_N = np.repeat(shown_S.astype(np.float32), int(channel.rate_hz))
     elif channel.source == "pulse":
         samples_N = np.repeat(pulse_rate(body.heart, body.duration_s), int(channel.rate_hz))
+    elif channel.source in ("ppg", "wrist"):
+        samples_N = _wearable(rng, channel, body, n)
     elif channel.source in ("flow", "thorax", "abdomen"):
         samples_N = _mechanical(rng, channel, site, body, n)
     else:
         samples_N = _electrical(rng, channel, site, body, n)
     low, high = channel.range
     return np.clip(samples_N, low, high, out=samples_N)
+
+
+def _wearable(rng: Rng, channel: Channel, body: Body, n: int) -> Array:
+    """A pulse wave, whose gain says nothing, or the acceleration of a wrist in g."""
+    if channel.source == "wrist":
+        moved_S = shake(rng, body.person, body.mixture_G5, body.breathing, body.movement_G)
+        return resample(moved_S, WRIST_RATE_HZ, channel.rate_hz, n)
+    pulse_S = draw_pulse_wave(rng, body.person, body.heart, body.breathing, body.arousal_G, body.movement_G)
+    pulse_S *= np.float32(channel.reach / 6)
+    return resample(_amplify(pulse_S, PULSE_RATE_HZ, channel.band_hz), PULSE_RATE_HZ, channel.rate_hz, n)
 
 
 def _mechanical(rng: Rng, channel: Channel, site: Site, body: Body, n: int) -> Array:

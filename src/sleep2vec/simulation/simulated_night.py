@@ -21,6 +21,7 @@ from sleep2vec.simulation.outcomes import draw_outcomes
 from sleep2vec.simulation.oxygen import find_desaturations, saturate
 from sleep2vec.simulation.person import Person
 from sleep2vec.simulation.respiratory_events import draw_respiratory_events
+from sleep2vec.simulation.scored_breathing import HypopneaRule, ScoredBreathing, ahi_per_hour, score_breathing
 from sleep2vec.simulation.scorer import score_stages
 from sleep2vec.simulation.sensors import Body, record_channel
 from sleep2vec.simulation.sites import Site, site_named
@@ -42,12 +43,13 @@ class Truth:
         scored_L: What a human scorer wrote, and what the recording holds; NaN where nothing was written. Who scores
             disagrees with the truth, and with another scorer, as `simulation.scorer` tells.
         mixture_G5: The hidden state: how strongly each stage showed.
-        events: Respiratory events, arousals and desaturations (of 3 % or more), by onset.
+        events: Respiratory events that a rule counts, arousals and desaturations (of 3 % or more), by onset.
         beat_times_s: (K,) R peaks.
         breath_times_s: When inspirations (or the efforts an apnea hides) began.
         respiratory_phase_G: Breaths since the start; the fraction is the place in the breath.
         ventilation_G: Depth of breathing at the nose, 1 is usual.
         spo2_G: Saturation at the finger in %, before the oximeter rounds it.
+        breathing_events: All respiratory events with their desaturation and arousal, counted or not.
     """
 
     stages_L: Hypnogram
@@ -62,6 +64,11 @@ class Truth:
     person: Person
     site: Site
     faults: tuple[Fault, ...]
+    breathing_events: tuple[ScoredBreathing, ...]
+
+    def ahi_per_hour(self, rule: HypopneaRule) -> float:
+        """Apneas and hypopneas by rule ``"1A"`` or ``"1B"`` of the AASM Manual per hour of true sleep."""
+        return ahi_per_hour(self.breathing_events, self.stages_L, rule)
 
 
 @dataclass(frozen=True)
@@ -162,10 +169,11 @@ def _live(
     chin_uv_G, chin_uv_S = tense(chin, person, mixture_G5, arousal_G, movement_G)
     ecg_mv_S = draw_ecg(person, heart, breathing, RATE_HZ, len(chin_uv_S))
     scalp = Scalp(scalp_seed, person, brain, eyes, chin_uv_G, ecg_mv_S, movement_G, site.noise_gain)
-    events = [Event(e.kind, e.onset_s, e.duration_s) for e in breathing_events]
+    scored = score_breathing(breathing_events, spo2_G, arousals)
+    events = [Event(e.kind, e.onset_s, e.duration_s) for e in scored if e.counts("1A") or e.counts("1B")]
     events += [Event("arousal", a.onset_s, a.duration_s) for a in arousals]
     events += find_desaturations(spo2_G, breathing_events)
-    body = Body(person, scalp, chin_uv_S, ecg_mv_S, heart, breathing, spo2_G)
+    body = Body(person, scalp, chin_uv_S, ecg_mv_S, heart, breathing, spo2_G, mixture_G5, arousal_G, movement_G)
     truth = Truth(
         stages_L=stages_L.astype(np.float32),
         scored_L=score_stages(np.random.default_rng(scorer_seed), person, stages_L, mixture_G5, movement_G),
@@ -179,6 +187,7 @@ def _live(
         person=person,
         site=site,
         faults=faults,
+        breathing_events=scored,
     )
     return body, truth
 

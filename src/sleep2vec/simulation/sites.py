@@ -18,7 +18,8 @@ class Channel:
         label: As the site's files write it.
         kind: What it serves: a modality name, ``"thorax"``, ``"reference"`` or ``"pulse"``.
         source: Two electrodes (``"C4-M1"``), one (``"C4"``, against the amplifier's own reference), or a sensor:
-            ``chin``, ``ecg``, ``flow``, ``thorax``, ``abdomen``, ``spo2``, ``pulse``.
+            ``chin``, ``ecg``, ``flow``, ``thorax``, ``abdomen``, ``spo2``, ``pulse``,
+            ``ppg``, ``wrist`` (magnitude of acceleration).
         rate_hz, unit: In the file.
         reach: Largest value that the converter can give, in `unit`; the smallest is `-reach`, or 0 for % and bpm.
         band_hz: Amplifier's high pass and low pass; None where there is none.
@@ -88,6 +89,8 @@ _ALPHA = Site(
         Channel("Abdomen", "belt", "abdomen", 16, "uV", 1000, (0.05, None)),
         Channel("SpO2", "spo2", "spo2", 1, "%", 100),
         Channel("Pulse", "pulse", "pulse", 1, "bpm", 250),
+        Channel("Pleth", "ppg", "ppg", 64, "", 10, (0.05, None)),
+        Channel("Actigraphy", "actigraphy", "wrist", 32, "g", 8),
     ),
 )  # fmt: skip
 
