@@ -101,8 +101,8 @@ def test_breathing_that_stops_makes_sleep_lighter_and_breaks_it():
         return float(sum((p == stage).sum() for p in periods) / (sum(len(e) for e in ends) / 2))
 
     assert awakenings_per_hour(broken) > 1.4 * awakenings_per_hour(calm)
-    assert mean_bout(broken, 2) < 0.8 * mean_bout(calm, 2)
-    assert mean_bout(broken, 4) < 0.8 * mean_bout(calm, 4)
+    assert mean_bout(broken, 2) < 0.85 * mean_bout(calm, 2)
+    assert mean_bout(broken, 4) < 0.85 * mean_bout(calm, 4)
 
 
 def test_deep_sleep_falls_and_wake_after_sleep_onset_rises_with_age(bins: list[dict]):
