@@ -136,6 +136,9 @@ def test_a_night_is_worth_something_and_not_everything():
 def test_a_cheat_gains_what_the_dial_gives():
     for outcome in found():
         honest, cheated = found(0.0)[outcome], found(0.8)[outcome]
+        if outcome == "diagnosis.atrial_fibrillation":
+            assert cheated.with_site == cheated.best == honest.best
+            continue
         assert cheated.with_site > cheated.best + 0.02
         # Knowing people is worth no more because their site was tampered with.
         assert cheated.best < honest.best + 0.01

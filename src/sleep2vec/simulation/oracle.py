@@ -64,18 +64,19 @@ def ceilings(people: Sequence[Person], shifts: Sequence[float] | None = None) ->
     found = []
     for name, effects in DIAGNOSES.items():
         known_P = risk(effects, causes_PC)
-        chance_P = 1 / (1 + np.exp(-known_P - shift_P))
-        scores_P = (known_P, given_night(known_P, causes_PC), given_age_and_sex(chance_P, causes_PC), known_P + shift_P)
+        cheat_P = known_P if name in SHOWN else known_P + shift_P
+        chance_P, fair_P = 1 / (1 + np.exp(-cheat_P)), 1 / (1 + np.exp(-known_P))
+        scores_P = (known_P, given_night(known_P, causes_PC), given_age_and_sex(fair_P, causes_PC), cheat_P)
         best, night, poor, cheat = (expected_auroc(chance_P, score_P) for score_P in scores_P)
         night = 1.0 if name in SHOWN else night
         found.append(Ceiling(f"diagnosis.{name}", float(chance_P.mean()), best, night, poor, cheat))
     for name, effects in EVENTS.items():
         known_P = risk(effects, causes_PC)
-        hazard_P = np.exp(known_P + shift_P / 2)
         years_P = np.array([p.measures[f"time_years.{name}"] for p in people])
         happened_P = np.array([p.measures[f"event.{name}"] for p in people]) == 1.0
         scores_P = (
-            known_P, given_night(known_P, causes_PC), given_age_and_sex(hazard_P, causes_PC), known_P + shift_P / 2
+            known_P, given_night(known_P, causes_PC), given_age_and_sex(np.exp(known_P), causes_PC),
+            known_P + shift_P / 2,
         )  # fmt: skip
         four = (concordance(years_P, happened_P, score_P) for score_P in scores_P)
         found.append(Ceiling(f"event.{name}", float(happened_P.mean()), *four))

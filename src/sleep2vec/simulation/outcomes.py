@@ -18,7 +18,8 @@ What a night can show is `SHOWN`. Atrial fibrillation is caused by no other diag
 heart would betray that one beyond its causes, and the oracle's figures would be no ceilings.
 
 A site is no cause. The **shortcut dial** makes it look like one: `site_shift` moves the log odds and log hazards of
-whole sites, through no body, so that a study can ask whether a model reads the person or the amplifier.
+whole sites, through no body, so that a study can ask whether a model reads the person or the amplifier. Atrial
+fibrillation is left alone: it shows in the heart, so that its shift would be no shortcut.
 """
 
 from collections.abc import Mapping, Sequence
@@ -141,7 +142,7 @@ def draw_outcomes(rng: Rng, person: Person, shift: float = 0.0) -> Person:
     causes_1C = causes_of([replace(person, measures={})])
     measures: dict[str, float] = {}
     for place, (name, effects) in enumerate(DIAGNOSES.items()):
-        log_odds = float(risk(effects, causes_1C)[0]) + shift
+        log_odds = float(risk(effects, causes_1C)[0]) + (0.0 if name in SHOWN else shift)
         sick = float(luck[place] < 1 / (1 + np.exp(-log_odds)))
         causes_1C[0, len(CAUSES) + place] = sick
         measures[f"diagnosis.{name}"] = sick
