@@ -13,7 +13,7 @@ def apnea_night() -> SimulatedNight:
     """Five hours of somebody with many events of every kind."""
     drawn = Person.draw(np.random.default_rng(4), subject_id="test")
     person = replace(drawn, apnea_per_hour=35.0, central_share=0.4, rsa_gain=1.2, ectopic_per_hour=1.0)
-    return simulate_night(14, person=person, site="alpha", hours=5)
+    return simulate_night(18, person=person, site="alpha", hours=5)
 
 
 @pytest.fixture(scope="session")

@@ -86,7 +86,7 @@ def test_everything_answers_an_obstructive_event_in_order():
     flow, chin, fast = size("Nasal Pressure", 0.1, 1.0), size("Chin1-Chin2", 20, 60), size("C4-M1", 16, 30)
     rate, spo2, pulse = course(heart_rate(night), 4), course(*samples(night, "SpO2")), size("Pleth", 0.5, 5)
     during, roused = slice(8, 14), slice(15, 21)  # seconds -7 to -1 and 0 to 6
-    assert flow[during].max() < 0.6 < 1.1 < flow[roused].max()
+    assert flow[during].max() < 0.7 < 1.1 < flow[roused].max()
     assert chin[roused].max() > 1.3 * chin[during].mean()
     assert fast[roused].max() > 1.3 * fast[during].mean()
     # The heart: slowest at the end of the event, fastest some seconds after it.

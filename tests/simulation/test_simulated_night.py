@@ -10,6 +10,7 @@ import pytest
 from sleep2vec.formats.edf_writer import write_edf
 from sleep2vec.formats.reader import read
 from sleep2vec.simulation.faults import Fault
+from sleep2vec.simulation.hypnogram import Occasion
 from sleep2vec.simulation.simulated_night import SimulatedNight, simulate_night
 from sleep2vec.simulation.sites import SITES
 from sleep2vec.vocabulary.errors import UsageError
@@ -49,7 +50,7 @@ def test_a_written_night_reads_back_within_one_step_of_the_converter(
         assert (found.label, found.rate_hz, found.unit) == (written.label, written.rate_hz, written.unit)
         low, high = written.physical_range
         assert np.abs(found.samples - written.samples).max() <= 0.51 * (high - low) / 65535
-    np.testing.assert_array_equal(hypnogram_of(list(back.stages), 0.0, 60), night.truth.stages_L)
+    np.testing.assert_array_equal(hypnogram_of(list(back.stages), 0.0, 60), night.truth.scored_L)
     assert [(e.kind, e.onset_s) for e in back.events] == [(e.kind, e.onset_s) for e in night.truth.events]
 
 
@@ -63,7 +64,7 @@ def test_every_site_gives_every_modality(site: str, half_hours: dict[str, Simula
     assert harmonised.absent == {}
     assert set(harmonised.samples) == set(MODALITIES)
     assert min(harmonised.valid[name].mean() for name in MODALITIES) > 0.7
-    np.testing.assert_array_equal(harmonised.stages, night.truth.stages_L)
+    np.testing.assert_array_equal(harmonised.stages, night.truth.scored_L)
     # The interval between beats is known: half of the tokens have their mean within 5 ms of the truth.
     beats = night.truth.beat_times_s
     true_L = np.interp(np.arange(60 * 120) / 4, beats[1:], np.diff(beats)).reshape(60, 120).mean(axis=1)
@@ -153,6 +154,15 @@ def test_a_fault_changes_its_sensor_from_its_time_on_and_nothing_else(kind: str,
 def test_what_cannot_be_is_refused_in_one_sentence(wrong, sentence: str):
     with pytest.raises(UsageError, match=re.escape(sentence)):
         wrong()
+
+
+def test_a_nap_begins_after_noon_and_is_a_recording_like_any_other():
+    nap = simulate_night(2, hours=0.75, occasion=Occasion(nap=True))
+    assert 12 <= nap.recording.start.hour < 15
+    assert nap.recording.duration_s == 45 * 60
+    assert 4 < np.count_nonzero(nap.truth.stages_L) < 90
+    assert not (nap.truth.stages_L == 4).any()
+    assert len(nap.truth.beat_times_s) > 45 * 40
 
 
 def test_nights_begin_in_the_evening():

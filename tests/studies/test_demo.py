@@ -8,6 +8,7 @@ import pyedflib
 import pytest
 from sklearn.metrics import accuracy_score, cohen_kappa_score, confusion_matrix, f1_score
 
+from sleep2vec.simulation.simulated_night import simulate_night
 from sleep2vec.studies import demo
 from sleep2vec.studies.measured_command import run_measured
 from sleep2vec.vocabulary.errors import Sleep2vecError, UsageError
@@ -56,7 +57,10 @@ def test_an_earlier_demo_is_emptied_and_nothing_else(tmp_path: Path):
 
 
 def test_the_unseen_night_loses_its_eeg_halfway_and_nothing_else(tmp_path: Path, monkeypatch):
-    """pyedflib reads both files: equal everywhere but in the second half of the EEG; the truth is the scoring."""
+    """pyedflib reads both files: equal everywhere but in the second half of the EEG.
+
+    The truth that the demo compares with is how the person slept, not what the scorer wrote into the file.
+    """
     monkeypatch.setattr(demo, "UNSEEN_HOURS", 0.5)
     truth_L = demo.write_unseen(tmp_path / "unseen", seed=3)
     assert len(truth_L) == 60
@@ -75,10 +79,11 @@ def test_the_unseen_night_loses_its_eeg_halfway_and_nothing_else(tmp_path: Path,
         spans = [d for d, text in zip(*whole.readAnnotations()[1:], strict=True) if text.startswith("Sleep stage")]
     assert changed
     assert all(label.upper().startswith(("EEG", "F", "C", "O", "P")) for label in changed), changed
-    scored = [
-        WORDS[5].index(text.split()[-1]) for text, s in zip(texts, spans, strict=True) for _ in range(round(s / 30))
-    ]
-    assert scored == truth_L.astype(int).tolist()
+    words = [text.split()[-1] for text, s in zip(texts, spans, strict=True) for _ in range(round(s / 30))]
+    scored_L = np.array([np.nan if word == "?" else WORDS[5].index(word) for word in words])
+    truth = simulate_night(demo.UNSEEN_SEED_OFFSET + 3, site=demo.UNSEEN_SITE, hours=0.5).truth
+    np.testing.assert_array_equal(truth_L, truth.stages_L)
+    np.testing.assert_array_equal(scored_L, truth.scored_L)
 
 
 def test_a_measured_command_has_its_cost_and_a_failed_one_its_exit_code():

@@ -14,7 +14,7 @@ from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 
 # What a second scorer says given the first, mean of healthy sleepers and of people with apnea
 # (facts/scorer_disagreement.json: DODH 25 nights, DODO 55 nights). Rows and columns: W N1 N2 N3 R.
-_SECOND_SCORER = np.array(
+USUAL_MIXTURE = np.array(
     [
         [0.833, 0.076, 0.066, 0.005, 0.019],
         [0.192, 0.398, 0.325, 0.008, 0.078],
@@ -34,7 +34,7 @@ def express(rng: Rng, stages_L: NDArray[np.int64]) -> NDArray[np.float64]:
     n_grid = len(stages_L) * TOKEN_SECONDS * GRID_HZ
     seconds_G = np.arange(n_grid) / GRID_HZ + _EDGE_JITTER_S * wander(rng, n_grid, 60.0)
     epoch_G = np.clip((seconds_G / TOKEN_SECONDS).astype(int), 0, len(stages_L) - 1)
-    logits_G5 = gaussian_filter1d(np.log(_SECOND_SCORER)[stages_L[epoch_G]], _EDGE_S * GRID_HZ, axis=0, mode="nearest")
+    logits_G5 = gaussian_filter1d(np.log(USUAL_MIXTURE)[stages_L[epoch_G]], _EDGE_S * GRID_HZ, axis=0, mode="nearest")
     for stage in range(5):
         logits_G5[:, stage] += _RESTLESS * wander(rng, n_grid, _MEMORY_S)
     return softmax(logits_G5, axis=1)

@@ -4,7 +4,8 @@ The spreads are wide on purpose. What a stage changes within a person (heart rat
 smaller than what people differ in, so that a stage can only be read by comparing with the rest of the night.
 """
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -27,6 +28,8 @@ class Person:
         apnea_heart_gain: How much the heart slows in an apnea and runs after it.
         pulse_gain, pulse_delay_s: Of the pulse wave at the finger: its size, and how long after the R peak it starts.
         vessel_stiffness: 0 elastic (a clear dicrotic notch) to 1 stiff (none).
+        bmi: Weight by height squared in kg/m2; it drives `apnea_per_hour`.
+        measures: Diagnoses, events and times as `outcomes.draw_outcomes` gave them, named as `Subject.measures`.
     """
 
     age_years: float
@@ -68,10 +71,14 @@ class Person:
     pulse_gain: float = 1.0
     pulse_delay_s: float = 0.20
     vessel_stiffness: float = 0.5
+    bmi: float = 26.0
+    measures: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def subject(self) -> Subject:
-        return Subject(self.subject_id, round(self.age_years, 1), self.sex)
+        """What a table of the cohort says of this person."""
+        measures = {"bmi": round(self.bmi, 1), **self.measures}
+        return Subject(self.subject_id, round(self.age_years, 1), self.sex, measures=measures)
 
     @classmethod
     def draw(
@@ -83,48 +90,51 @@ class Person:
         female_share: float = 0.5,
         apnea_median_per_hour: float = 7.0,
         subject_id: str | None = None,
+        age_range_years: tuple[float, float] = (5.0, 90.0),
     ) -> "Person":
-        """Draw a person from a population.
+        """Draw a person from a population of ages between 5 and 90.
 
-        Age, sex and apnea shape the traits in the direction that textbooks give: with age slow waves, spindles and
-        respiratory sinus arrhythmia fade and alpha slows; men and the old have more apnea.
+        Age, sex and weight shape the traits in the direction that textbooks give: with age slow waves, spindles and
+        respiratory sinus arrhythmia fade and alpha slows; men, the old and the heavy have more apnea. Children have
+        large and slow EEG, a fast heart and breath and few apneas; they grow into adults in even steps until 18.
+        Ages outside `age_range_years` are moved to its ends. Diagnoses are another matter: see `outcomes`.
         """
-        age = float(np.clip(rng.normal(age_mean_years, age_sd_years), 18, 90))
+        age = float(np.clip(rng.normal(age_mean_years, age_sd_years), *age_range_years))
         sex: Sex = "female" if rng.random() < female_share else "male"
         decades = (age - 50) / 10
-        youth = float(
-            np.exp(-max(age - 5, 0) / 6)
-        )  # hearts and breaths slow down until adulthood (Fleming et al. 2011)
+        child = float(np.clip((18 - age) / 13, 0, 1))  # 1 at 5, 0 from 18 on
+        # Hearts and breaths slow down until adulthood (Fleming et al. 2011, Lancet 377:1011).
+        youth = float(np.exp(-max(age - 5, 0) / 6))
         man = 1.0 if sex == "male" else 0.0
 
         def spread(median: float, sigma: float) -> float:
             return float(median * np.exp(sigma * rng.standard_normal()))
 
-        apnea = spread(apnea_median_per_hour * np.exp(0.18 * decades + 0.7 * (man - 0.5)), 0.9)
-        return cls(
+        apnea = spread(apnea_median_per_hour * np.exp(0.18 * decades + 0.7 * (man - 0.5) * (1 - child) - child), 0.78)
+        drawn = cls(
             age_years=age,
             sex=sex,
-            apnea_per_hour=float(np.clip(apnea, 0.3, 70.0)),
+            apnea_per_hour=apnea,
             central_share=float(rng.beta(0.6, 5.0)),
             subject_id=subject_id,
-            eeg_gain=spread(1.0 - 0.12 * man, 0.25),
+            eeg_gain=spread((1.0 - 0.12 * man) * (1 + 0.3 * child), 0.25),
             aperiodic_slope=float(np.clip(rng.normal(0.75 - 0.04 * decades, 0.12), 0.3, 1.2)),
             slow_gain=spread(np.exp(-0.13 * decades - 0.1 * man), 0.25),
-            theta_gain=spread(1.0, 0.22),
-            alpha_hz=float(np.clip(rng.normal(10.0 - 0.12 * decades, 0.8), 7.8, 12.0)),
+            theta_gain=spread(np.exp(0.5 * child), 0.22),
+            alpha_hz=float(np.clip(rng.normal(10.0 - 0.12 * decades - 2.3 * child, 0.8), 7.8 - child, 12.0)),
             alpha_gain=spread(0.9, 0.65),
-            spindle_hz=float(np.clip(rng.normal(13.3, 0.6), 11.5, 15.0)),
+            spindle_hz=float(np.clip(rng.normal(13.3 - 0.6 * child, 0.6), 11.5, 15.0)),
             spindle_gain=spread(np.exp(-0.08 * decades), 0.40),
-            spindle_per_min=spread(5.0 * np.exp(-0.10 * decades), 0.45),
+            spindle_per_min=spread(5.0 * np.exp(-0.10 * decades - 0.5 * child), 0.45),
             beta_gain=spread(1.0, 0.33),
             eye_gain=spread(1.0, 0.40),
-            blink_per_min=spread(10.0, 0.6),
+            blink_per_min=spread(10.0 * np.exp(-0.5 * child), 0.6),
             chin_tone_uv=spread(9.0, 0.50),
             chin_contrast=spread(0.95, 0.30),
             restlessness=spread(1.0, 0.4),
-            heart_rate_bpm=float(np.clip(rng.normal(63.0 - 3.0 * man + 26.0 * youth, 8.5), 42, 115)),
+            heart_rate_bpm=float(np.clip(rng.normal(63.0 - 3.0 * man + 26.0 * youth, 8.5), 42 + 18 * child, 115)),
             heart_stage_gain=spread(1.0, 0.5),
-            rsa_gain=spread(np.exp(-0.22 * decades), 0.32),
+            rsa_gain=spread(np.exp(-0.22 * max(decades, -3.5)), 0.32),
             slow_heart_gain=spread(np.exp(-0.08 * decades), 0.35),
             ecg_gain=spread(1.0, 0.35),
             t_wave_gain=spread(1.0, 0.35),
@@ -140,4 +150,11 @@ class Person:
             pulse_gain=spread(1.0, 0.40),
             pulse_delay_s=float(np.clip(rng.normal(0.205 - 0.006 * decades, 0.015), 0.15, 0.26)),
             vessel_stiffness=float(np.clip(rng.normal(0.5 + 0.12 * decades, 0.12), 0.0, 1.0)),
+        )
+        # Peppard et al. 2000 (JAMA 284:3015): 10 % more weight, 32 % more events; that is 0.52 a standard deviation.
+        heavier = float(rng.standard_normal())
+        return replace(
+            drawn,
+            apnea_per_hour=float(np.clip(apnea * np.exp(0.52 * heavier), 0.3, 70.0)),
+            bmi=float(np.clip((26.5 + 0.4 * min(decades, 1.5) - 10.5 * child) * np.exp(0.18 * heavier), 12.0, 60.0)),
         )

@@ -16,12 +16,14 @@ from sleep2vec.simulation.expression import express
 from sleep2vec.simulation.eyes import look
 from sleep2vec.simulation.faults import Fault, apply_fault, check_faults, swapped
 from sleep2vec.simulation.heart import beat, draw_ecg
-from sleep2vec.simulation.hypnogram import draw_hypnogram
+from sleep2vec.simulation.hypnogram import USUAL, Occasion, draw_hypnogram
 from sleep2vec.simulation.muscle import tense
+from sleep2vec.simulation.outcomes import draw_outcomes
 from sleep2vec.simulation.oxygen import find_desaturations, saturate
 from sleep2vec.simulation.person import Person
 from sleep2vec.simulation.respiratory_events import draw_respiratory_events
 from sleep2vec.simulation.scored_breathing import HypopneaRule, ScoredBreathing, ahi_per_hour, score_breathing
+from sleep2vec.simulation.scorer import score_stages
 from sleep2vec.simulation.sensors import Body, record_channel
 from sleep2vec.simulation.sites import Channel, Site, site_named
 from sleep2vec.vocabulary.errors import UsageError
@@ -39,7 +41,9 @@ class Truth:
     """What really happened in a simulated night. L epochs of 30 s, G points at 4 Hz, K beats.
 
     Attributes:
-        stages_L: Codes of `vocabulary.stages.FIVE`, float32.
+        stages_L: Codes of `vocabulary.stages.FIVE`, float32: how the person really slept.
+        scored_L: What a human scorer wrote, and what the recording holds; NaN where nothing was written. Who scores
+            disagrees with the truth, and with another scorer, as `simulation.scorer` tells.
         mixture_G5: The hidden state: how strongly each stage showed.
         events: Respiratory events that a rule counts, arousals and desaturations (of 3 % or more), by onset.
         beat_times_s: (K,) R peaks.
@@ -51,6 +55,7 @@ class Truth:
     """
 
     stages_L: Hypnogram
+    scored_L: Hypnogram
     mixture_G5: NDArray[np.float64]
     events: tuple[Event, ...]
     beat_times_s: NDArray[np.float64]
@@ -83,6 +88,7 @@ def simulate_night(
     site: str | Site = "alpha",
     hours: float = 8.0,
     faults: Sequence[Fault] = (),
+    occasion: Occasion = USUAL,
 ) -> SimulatedNight:
     """Simulate one night. The same arguments give the same samples.
 
@@ -92,6 +98,7 @@ def simulate_night(
         site: A name of `sites.SITES`, or a site.
         hours: Length, rounded down to whole epochs of 30 s.
         faults: What goes wrong with the sensors. Faults change the recording, never the body.
+        occasion: A first night, a nap, a sleep debt; a nap starts after noon.
 
     Raises:
         UsageError: a seed below 0, a length out of reach, an unknown site, or a fault of a sensor it lacks.
@@ -103,18 +110,19 @@ def simulate_night(
         raise UsageError(f"a simulated night of {hours:g} h; give {MIN_HOURS:g} to {MAX_HOURS:g} h.")
     check_faults(tuple(faults), place)
     # One stream for each part: a change in one of them leaves the others as they were.
-    who, when, sleep, organs, sensors, broken = np.random.SeedSequence(seed).spawn(6)
+    who, when, sleep, organs, sensors, broken, scoring = np.random.SeedSequence(seed).spawn(7)
     if person is None:
         person = draw_person(np.random.default_rng(who), place, f"{place.name}-{seed}")
-    stages_L = draw_hypnogram(np.random.default_rng(sleep), person, int(hours * 3600) // TOKEN_SECONDS)
-    body, truth = _live(organs, person, place, stages_L, tuple(faults))
+    stages_L = draw_hypnogram(np.random.default_rng(sleep), person, int(hours * 3600) // TOKEN_SECONDS, occasion)
+    body, truth = _live(organs, scoring, person, place, stages_L, tuple(faults))
     signals = _record(sensors, broken, body, truth)
     recording = Recording(
         signals=signals,
         duration_s=float(body.duration_s),
-        start=_evening(np.random.default_rng(when)),
+        start=_bedtime(np.random.default_rng(when), occasion),
         stages=tuple(
-            StageSpan(float(i * TOKEN_SECONDS), float(TOKEN_SECONDS), int(stage)) for i, stage in enumerate(stages_L)
+            StageSpan(float(i * TOKEN_SECONDS), float(TOKEN_SECONDS), None if np.isnan(stage) else int(stage))
+            for i, stage in enumerate(truth.scored_L)
         ),
         events=truth.events,
         subject=person.subject,
@@ -123,20 +131,23 @@ def simulate_night(
     return SimulatedNight(recording, truth)
 
 
-def draw_person(rng: np.random.Generator, site: Site, subject_id: str) -> Person:
-    """Somebody of a site's population."""
-    return Person.draw(
+def draw_person(rng: np.random.Generator, site: Site, subject_id: str, outcome_shift: float = 0.0) -> Person:
+    """Somebody of a site's population, with diagnoses and what will happen (see `outcomes`; 0: no shortcut)."""
+    person = Person.draw(
         rng,
         age_mean_years=site.age_mean_years,
         age_sd_years=site.age_sd_years,
         female_share=site.female_share,
         apnea_median_per_hour=site.apnea_median_per_hour,
         subject_id=subject_id,
+        age_range_years=site.age_range_years,
     )
+    return draw_outcomes(rng, person, outcome_shift)
 
 
 def _live(
     seed: np.random.SeedSequence,
+    scorer_seed: np.random.SeedSequence,
     person: Person,
     site: Site,
     stages_L: NDArray[np.int64],
@@ -167,6 +178,7 @@ def _live(
     body = Body(person, scalp, chin_uv_S, ecg_mv_S, heart, breathing, spo2_G, mixture_G5, arousal_G, movement_G)
     truth = Truth(
         stages_L=stages_L.astype(np.float32),
+        scored_L=score_stages(np.random.default_rng(scorer_seed), person, stages_L, mixture_G5, movement_G),
         mixture_G5=mixture_G5,
         events=tuple(sorted(events, key=lambda event: event.onset_s)),
         beat_times_s=heart.beat_times_s,
@@ -235,7 +247,7 @@ def _signal(channel: Channel, n: int, load: Callable[[], NDArray[np.float32]], *
     )
 
 
-def _evening(rng: np.random.Generator) -> datetime:
-    """Some evening of a year long gone, between 21:30 and 23:59."""
-    evening = datetime(2001, 1, 1, 21, 30) + timedelta(days=int(rng.integers(0, 365)))
-    return evening + timedelta(seconds=int(rng.integers(0, 9000)))
+def _bedtime(rng: np.random.Generator, occasion: Occasion) -> datetime:
+    """Some day of a year long gone: between 21:30 and 23:59, and for a nap between 12:30 and 14:59."""
+    day = datetime(2001, 1, 1, 12, 30) if occasion.nap else datetime(2001, 1, 1, 21, 30)
+    return day + timedelta(days=int(rng.integers(0, 365)), seconds=int(rng.integers(0, 9000)))

@@ -68,6 +68,7 @@ class Site:
         spo2_averaging_s, spo2_delay_s: Length of the oximeter's running mean, and its delay on top of it.
         clock_ppm: How much faster than the amplifier's the clock of another box runs, in parts per million; a box
             that is not here keeps the amplifier's time. Its samples are written as if they kept it.
+        age_range_years: Whom it takes; a sleep laboratory for children says so here.
     """
 
     name: str
@@ -86,6 +87,7 @@ class Site:
     spo2_averaging_s: float = 0.0
     spo2_delay_s: float = 0.0
     clock_ppm: Mapping[str, float] = field(default_factory=dict, hash=False)
+    age_range_years: tuple[float, float] = (18.0, 90.0)
 
 
 _ALPHA = Site(

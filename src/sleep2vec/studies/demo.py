@@ -99,7 +99,7 @@ def run_demo(folder: Path, seed: int, say: Callable[[str], None]) -> dict[str, A
 
 
 def write_unseen(folder: Path, seed: int) -> Hypnogram:
-    """Write the unseen night whole and with the EEG lost halfway; returns its true stages (L,)."""
+    """Write the unseen night whole and with the EEG lost halfway; returns how the person slept, (L,)."""
     folder.mkdir(parents=True)
     lost = Fault("eeg", "off", from_s=UNSEEN_HOURS * 3600 / 2)
     for name, faults in (("night", ()), ("night-eeg-off", (lost,))):
