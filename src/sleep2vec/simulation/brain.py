@@ -30,7 +30,7 @@ _MID_RATE_HZ = 64  # theta, alpha, spindles
 
 # By stage W N1 N2 N3 R, fitted to spectra of wake and S3/S4 of five people (ucddb 002 005 008 011 015) and to windows
 # of Sleep-EDF, as a sum of the parts below. Alpha is what shows behind closed eyes.
-_SLOW_UV = np.array([4.5, 5.0, 14.0, 37.0, 5.0])
+_SLOW_UV = np.array([4.5, 5.0, 13.0, 39.0, 5.0])
 _THETA_UV = np.array([4.4, 6.4, 4.6, 4.6, 5.0])
 _ALPHA_UV = np.array([15.0, 2.8, 1.8, 1.4, 1.8])
 _SIGMA_UV = np.array([1.9, 0.9, 2.6, 1.6, 0.5])
@@ -71,11 +71,11 @@ class Brain:
 
 @dataclass(frozen=True)
 class Maturity:
-    """What a growing brain does to the EEG: factors and shifts, none from 20 years on.
+    """What a growing brain does to the EEG: factors and shifts, none in adults.
 
     Attributes:
         gain: Of all EEG: the skull is thin.
-        slow_gain: Of slow waves beside that; they are largest about the age of eight.
+        slow_gain: Of slow waves beside that; they are largest about the age of nine.
         theta_gain: Theta is the resting rhythm of a small child.
         alpha_shift_hz: The posterior rhythm is 8 Hz at three years and 9 Hz at seven.
         spindle_shift_hz: Spindles quicken until adulthood.
@@ -99,7 +99,7 @@ def maturity_of_age(age_years: float) -> Maturity:
     young = float(np.clip((20 - age_years) / 15, 0.0, 1.0))
     return Maturity(
         gain=1 + 0.5 * young,
-        slow_gain=1 + 1.1 * min(young, 0.8) / 0.8 * (1.0 if age_years >= 8 else 0.92),
+        slow_gain=1 + 1.1 * float(np.exp(-0.5 * ((age_years - 9) / 5) ** 2)),
         theta_gain=1 + 0.6 * young**1.5,
         alpha_shift_hz=-1.9 * young**1.5,
         spindle_shift_hz=-0.8 * young,
@@ -131,8 +131,8 @@ def think(
         level_G = np.exp(mixture_G5 @ np.log(by_stage))
         return gain * own_gain * level_G * np.exp(spread * wander(rng, n_grid, 90.0))
 
-    # Deep sleep breathes: slow waves come in trains of some 20 s (the cyclic alternating pattern).
-    trains_G = np.exp(0.25 * wander(rng, n_grid, 10.0) * (mixture_G5[:, 2] + mixture_G5[:, 3]))
+    # Sleep swells and ebbs: slow waves come in trains of some 20 s (the cyclic alternating pattern).
+    trains_G = np.exp(0.38 * wander(rng, n_grid, 8.0) * (mixture_G5[:, 2] + mixture_G5[:, 3]))
     slow_G = course(_SLOW_UV, 1.0, 0.12) * _deep_gain(person, grown, mixture_G5) * trains_G * asleep_G
     slow_S, k_complexes_s = _slow_waves(rng, person, grown, mixture_G5, slow_G, arousals)
 

@@ -14,7 +14,7 @@ _RATE_HZ = 64
 
 # By stage W N1 N2 N3 R. Rapid movements come in bursts; the rates are of bursts.
 _ROLLING_UV = np.array([26.0, 60.0, 9.0, 5.0, 12.0])
-_BURSTS_PER_MIN = np.array([1.5, 0.3, 0.05, 0.01, 6.0])
+_BURSTS_PER_MIN = np.array([1.5, 0.3, 0.02, 0.01, 7.0])
 _MOVES_PER_BURST = 3.5
 _GLANCES_PER_MIN = 45.0  # with open eyes
 _BLINK_UV = 260.0

@@ -1,4 +1,4 @@
-"""The muscles of the chin: tone that falls with sleep and goes out in REM, but for twitches, and snores that shake it."""
+"""The muscles of the chin: tone that falls with sleep and goes out in REM, but for twitches; and snores on top."""
 
 import numpy as np
 from numpy.typing import NDArray
