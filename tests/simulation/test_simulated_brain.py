@@ -54,7 +54,7 @@ def around(x_S: np.ndarray, times_s: np.ndarray, before_s: float, after_s: float
 
 
 def test_deep_sleep_differs_from_wake_as_in_real_people(shared: Path):
-    """Band by band, S3/S4 over wake in dB: median of ucddb 002 005 008 011 015 (018 is the test night), within 4 dB."""
+    """Band by band, S3/S4 over wake in dB: median of ucddb 002 005 008 011 015 (018 is the test night), within 3 dB."""
     edges_hz = (0.5, 1, 2, 4, 6, 8, 12, 16, 20, 30)
 
     def bands_db(x_LS: np.ndarray) -> np.ndarray:
@@ -75,7 +75,7 @@ def test_deep_sleep_differs_from_wake_as_in_real_people(shared: Path):
         if min((stage_L == N3).sum(), (stage_L == W).sum()) >= 10:
             simulated.append(bands_db(x_LS[stage_L == N3]) - bands_db(x_LS[stage_L == W]))
     assert len(simulated) >= 4
-    assert np.abs(np.median(simulated, axis=0) - np.median(real, axis=0)).max() < 4
+    assert np.abs(np.median(simulated, axis=0) - np.median(real, axis=0)).max() < 3
 
 
 def test_slow_spindles_lie_in_front_and_fast_ones_at_the_centre():
@@ -85,8 +85,11 @@ def test_slow_spindles_lie_in_front_and_fast_ones_at_the_centre():
         place: power(scalp.between(place, "M1"), 12.8, 13.8) / power(scalp.between(place, "M1"), 11.0, 12.0)
         for place in ("F4", "Fz", "C4", "Pz")
     }
-    assert fast_over_slow["F4"] < 0.75 * fast_over_slow["C4"]
-    assert fast_over_slow["Fz"] < 0.75 * fast_over_slow["Pz"]
+    assert fast_over_slow["F4"] < 0.5 * fast_over_slow["C4"]
+    assert fast_over_slow["Fz"] < 0.5 * fast_over_slow["Pz"]
+    # A peak of its own in front, which the falling background is not.
+    front_S = scalp.between("Fz", "M1")
+    assert power(front_S, 11.0, 12.0) > 1.5 * power(front_S, 9.0, 10.0)
 
 
 def test_spindles_last_half_a_second_or_more_and_are_where_the_truth_says():
@@ -94,10 +97,10 @@ def test_spindles_last_half_a_second_or_more_and_are_where_the_truth_says():
     brain = brain_in(N2, 30)
     sigma_S = sosfiltfilt(butter(4, [11, 16], "bandpass", fs=RATE_HZ, output="sos"), brain.fast_S + brain.frontal_S)
     course_W = around(sigma_S**2, brain.spindles_s, 2.0, 4.0)
-    usual = np.median(sigma_S**2)
+    excess_W = np.maximum(course_W - np.median(course_W), 0)
     assert 0.5 <= (course_W > course_W.max() / 4).mean() * 6 <= 2.0
-    assert course_W[RATE_HZ * 2 : RATE_HZ * 4].max() > 8 * usual
-    assert course_W[:RATE_HZ].mean() < course_W.max() / 4
+    assert excess_W[RATE_HZ * 2 : RATE_HZ * 4].sum() > 0.7 * excess_W.sum()
+    assert course_W.max() > 8 * np.median(sigma_S**2)
 
 
 def test_k_complexes_are_sharp_down_then_slow_up_for_half_a_second_or_more():
