@@ -168,7 +168,7 @@ def _live(
     open_G = eyes_open(lids, mixture_G5)
     brain = think(cortex, person, mixture_G5, open_G, arousal_G, arousals)
     eyes = look(gaze, person, mixture_G5, open_G)
-    chin_uv_G, chin_uv_S = tense(chin, person, mixture_G5, arousal_G, movement_G)
+    chin_uv_G, chin_uv_S = tense(chin, person, mixture_G5, arousal_G, movement_G, breathing)
     ecg_mv_S = draw_ecg(person, heart, breathing, RATE_HZ, len(chin_uv_S))
     scalp = Scalp(scalp_seed, person, brain, eyes, chin_uv_G, ecg_mv_S, movement_G, site.noise_gain)
     scored = score_breathing(breathing_events, spo2_G, arousals)
