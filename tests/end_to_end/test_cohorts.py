@@ -26,7 +26,7 @@ from sleep2vec.vocabulary.recording import Recording
 SEED = 11
 STAGES = np.random.default_rng(7).permutation(np.repeat(np.arange(5), 6)).tolist()
 EVENTS = [("obstructive_apnea", 65, 14), ("hypopnea", 200, 22), ("desaturation", 215, 30), ("arousal", 310, 5)]
-NO_EVENTS = ("sleep_edf_hypnogram", "boas_events", "isruc_text", "wsc_stg", "dod_json")
+NO_EVENTS = ("sleep_edf_hypnogram", "boas_events", "isruc_text", "ucddb_text", "wsc_stg", "dod_json")
 # Kinds of the facts' vocabulary -> the modalities that such a channel may serve.
 SERVES = {
     "eeg": {"eeg"},
@@ -144,6 +144,7 @@ PUBLISHED = {
         "sub-1/eeg/sub-1_task-Sleep_acq-psg_eeg.edf", "sub-1/eeg/sub-1_task-Sleep_acq-psg_events.tsv",
         scorings.boas_events, "1",
     ),
+    "ucddb": Published("ucddb018.rec", "ucddb018_stage.txt", scorings.ucddb_text, "018"),
 }  # fmt: skip
 CATALOG = sorted(known_cohorts() - {"generic"})
 

@@ -153,6 +153,13 @@ def isruc_text(path: Path, stages: Sequence[int], events: Sequence[Event], start
     path.write_text("\n".join(str(5 if s == 4 else s) for s in stages) + "\n")
 
 
+def ucddb_text(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+    """One digit a line, in the order of the database: 0 W, 1 REM, 2 S1, 3 S2, 4 S3, 5 S4."""
+    path.write_text(
+        "\n".join({0: "0", 4: "1", 1: "2", 2: "3"}.get(s, "45"[i % 2]) for i, s in enumerate(stages)) + "\n"
+    )
+
+
 def wsc_stg(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
     """A table of epochs with two opinions; digits of Rechtschaffen & Kales."""
     rows = [f"{i + 1}\t{code}\t{code}" for i, code in enumerate(_rk(stages))]
