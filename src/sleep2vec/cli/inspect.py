@@ -67,7 +67,10 @@ def _folder(folder: Path, cohort: str) -> tuple[str, dict[str, Any]]:
 
 
 def _recording(path: Path, cohort: str | None) -> tuple[str, dict[str, Any]]:
+    from collections import Counter
     from dataclasses import asdict
+
+    import numpy as np
 
     from sleep2vec.formats.reader import read
     from sleep2vec.harmonization.pipeline import harmonize
@@ -82,6 +85,8 @@ def _recording(path: Path, cohort: str | None) -> tuple[str, dict[str, Any]]:
             for name, story in night.provenance.items()
         },
         "absent": night.absent,
+        "n_scored_tokens": 0 if night.stages is None else int(np.isfinite(night.stages).sum()),
+        "events": dict(Counter(event.kind or "not understood" for event in night.events)),
         "channels": [asdict(decision) for decision in night.decisions],
         "repairs": night.repairs,
         "notes": night.notes,
