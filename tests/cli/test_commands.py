@@ -122,7 +122,7 @@ def test_ingest_then_inspect_and_verify_the_store(sleep2vec, recordings: Path, t
     assert "Traceback" not in outcome.err
     assert "unexpected" not in outcome.err
     words = sleep2vec("inspect", store, "--verify")
-    assert "1 nights of 1 people, 0.0 h" in words.out
+    assert "1 nights of 1 people (1 nights without a subject id, each counted as a person), 0.0 h" in words.out
     assert words.out.endswith("every night agrees with its checksum\n")
     assert json.loads(sleep2vec("inspect", store, "--json").out)["sites"] == {"mine/unknown": 1}
     path = store / "nights" / "good.s2v"

@@ -62,7 +62,11 @@ def command(
         f"{len(report.failures)} failed; {store} holds {report.n_nights}."
     )
     for note in report.notes:
-        typer.echo(f"  table {note}")
+        typer.echo(f"  {note}")
+    for told in report.cut_off[:_MOST_TOLD]:
+        typer.echo(f"  cut off: {told}", err=True)
+    if len(report.cut_off) > _MOST_TOLD:
+        typer.echo(f"  ... and {len(report.cut_off) - _MOST_TOLD} more are cut off", err=True)
     for failure in report.failures[:_MOST_TOLD]:
         typer.echo(f"  {failure.file} ({failure.step}): {failure.reason}", err=True)
     if len(report.failures) > _MOST_TOLD:
@@ -89,7 +93,7 @@ def _hint_at_cohort(cohort: str | None) -> None:
 def _plan_words(plan: "Plan") -> str:
     waiting = {job.night_id for job in plan.waiting}
     lines = [f"{len(plan.waiting)} of {len(plan.jobs)} recordings would be made into nights; nothing was written."]
-    lines += [f"  table {note}" for note in plan.notes]
+    lines += [f"  {note}" for note in plan.notes]
     for job in plan.jobs:
         state = "new" if job.night_id in waiting else "there"
         person = job.participant.subject_id or "unknown person"

@@ -1,6 +1,7 @@
 """`sleep2vec inspect`: what is in it, in words."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -52,17 +53,20 @@ def _folder(folder: Path, cohort: str) -> tuple[str, dict[str, Any]]:
 
     with opened_place(folder) as place:
         jobs, notes = jobs_of(place, cohort=cohort)
-    recordings: list[tuple[str, Recording | str]] = []
-    for job in jobs:
-        try:
-            recordings.append((job.relative, read_recording(job.path)))
-        except (Sleep2vecError, OSError) as error:
-            recordings.append((job.relative, " ".join(str(error).split())))
-    coverage = coverage_of(recordings, cohort_of(cohort))
+
+    def recordings() -> Iterator[tuple[str, Recording | str]]:
+        """One at a time: a packed one lies unpacked on the disk as long as it is held."""
+        for job in jobs:
+            try:
+                yield job.relative, read_recording(job.path)
+            except (Sleep2vecError, OSError) as error:
+                yield job.relative, " ".join(str(error).split())
+
+    coverage = coverage_of(recordings(), cohort_of(cohort))
     n_scored = sum(any(companion.certain for companion in job.companions) for job in jobs)
     n_known = sum(job.participant.subject_id is not None for job in jobs)
     told = [f"scoring found beside {n_scored} of {len(jobs)} recordings, a person known by name or table for {n_known}"]
-    words = "\n".join([coverage.words(), "", *told, *(f"table {note}" for note in notes)])
+    words = "\n".join([coverage.words(), "", *told, *notes])
     return words, {**coverage.facts(), "n_with_scoring": n_scored, "n_with_person": n_known, "tables": notes}
 
 

@@ -62,14 +62,19 @@ class FileIndex:
     """The names of all files below a folder, from one walk: 42,000 nights do not cost 42,000 listings."""
 
     def __init__(self, paths: Iterator[Path]) -> None:
+        self.unreadable: list[tuple[Path, str]] = []
+        """Folders that could not be looked into, and why."""
         self._paths_of: dict[str, list[Path]] = {}
         for path in paths:
             self._paths_of.setdefault(path.name.lower(), []).append(path)
 
     @classmethod
     def of(cls, root: Path) -> "FileIndex":
-        """Every file below `root`; hidden folders are left out."""
-        return cls(_below(root))
+        """Every file below `root`, through links to folders; hidden folders are left out."""
+        unreadable: list[tuple[Path, str]] = []
+        index = cls(_below(root, unreadable))
+        index.unreadable = unreadable
+        return index
 
     @classmethod
     def of_folder(cls, folder: Path) -> "FileIndex":
@@ -161,8 +166,17 @@ def _stem(path: Path) -> str:
     return _RECORDING_SUFFIX.sub("", path.name) if _RECORDING_SUFFIX.search(path.name) else path.stem
 
 
-def _below(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
+def _below(root: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
+    def tell(error: OSError) -> None:
+        unreadable.append((Path(error.filename), error.strerror or str(error)))
+
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, onerror=tell, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back, or to where another one led
+            folders[:] = []
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(folder) / name for name in sorted(names))
 

@@ -11,6 +11,7 @@ from sleep2vec.model.checkpoint import save_checkpoint
 from sleep2vec.recipes.card import card_text, training_data
 from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
+from sleep2vec.recipes.people import hashes_of
 from sleep2vec.recipes.schema import PretrainRecipe
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate
@@ -67,7 +68,8 @@ def run_pretraining(
         numbers,
         recipe_text(recipe),
     )
-    save_checkpoint(recipe.out, averaged.state_dict(), config, card)
+    people = hashes_of(store.row(night_id) for night_id in split.train)
+    save_checkpoint(recipe.out, averaged.state_dict(), config, card, people)
     discard_state(recipe.out)
     return numbers
 
