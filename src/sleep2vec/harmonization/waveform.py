@@ -96,8 +96,7 @@ def finish(prepared: Prepared, grid: Grid, modality: str, source: str) -> Outcom
     samples_N = apply_band(samples_N, kind.rate_hz, BANDS[modality])
     steps.append(describe(BANDS[modality], kind.rate_hz))
     if modality in _ELECTRODES:
-        mains_hz = mains_of(samples_N, kind.rate_hz)
-        if mains_hz is not None:
+        for mains_hz in mains_of(samples_N, kind.rate_hz):
             samples_N = remove_mains(samples_N, kind.rate_hz, mains_hz)
             steps.append(f"mains of {mains_hz:g} Hz removed")
     steps.append(prepared.verdict.describe())
