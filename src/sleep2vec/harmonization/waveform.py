@@ -38,6 +38,7 @@ class Prepared:
         samples_T: (T,) float32 without NaN; bad tokens and gaps are straight lines.
         hole_T: (T,) bool, those lines.
         rate_hz: The recording's own rate.
+        late: How far the grid begins after the first sample, in samples, -0.5 to 0.5.
         verdict: Of the tokens.
     """
 
@@ -45,6 +46,7 @@ class Prepared:
     samples_T: NDArray[np.float32]
     hole_T: NDArray[np.bool_]
     rate_hz: float
+    late: float
     verdict: Verdict
     steps: tuple[str, ...]
     doubts: tuple[str, ...]
@@ -83,14 +85,17 @@ def prepare(candidate: Candidate, grid: Grid, modality: str) -> Prepared:
     if verdict.bad_L.any():
         hole_T = missing_T | np.repeat(verdict.bad_L, np.diff(edges_L1))
         filled_T = bridge(part_T, hole_T, trace.rate_hz)
-    return Prepared(candidate, filled_T, hole_T, trace.rate_hz, verdict, trace.steps, trace.doubts)
+    late = grid.late_of(trace.rate_hz)
+    return Prepared(candidate, filled_T, hole_T, trace.rate_hz, late, verdict, trace.steps, trace.doubts)
 
 
 def finish(prepared: Prepared, grid: Grid, modality: str, source: str) -> Outcome:
     """Resample, filter and lay a prepared waveform on the grid."""
     kind = MODALITIES[modality]
     steps = [*prepared.steps]
-    samples_N: NDArray[np.floating] = resample(prepared.samples_T, prepared.rate_hz, kind.rate_hz)
+    samples_N: NDArray[np.floating] = resample(
+        prepared.samples_T, prepared.rate_hz, kind.rate_hz, prepared.late
+    )
     if prepared.rate_hz != kind.rate_hz:
         steps.append(f"{prepared.rate_hz:g} to {kind.rate_hz} Hz" + _missing_top(prepared.rate_hz, kind.rate_hz))
     samples_N = apply_band(samples_N, kind.rate_hz, BANDS[modality])
