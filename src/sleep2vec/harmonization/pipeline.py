@@ -109,6 +109,8 @@ def _decide(channel: Channel, sensors: Sensors, present: dict[str, Outcome], abs
         reason = f"{reading.reason}, {channel.refused}"
     elif channel.index in sensors.tried:
         reason = f"{reading.reason}, {sensors.tried[channel.index]}"
+    elif channel.index in sensors.tried_in:
+        reason = f"{reading.reason}, {sensors.tried_in[channel.index]}"
     else:
         reason = f"{reading.reason}; {_taken_instead(channel, present, absent)}"
     return ChannelDecision(channel.label, reading.kind, used_for, reason)
