@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import MappingProxyType
 
 from sleep2vec.cohorts.labels import ChannelRules, LabelReading
+from sleep2vec.harmonization.clocks import MOST_PPM
 from sleep2vec.vocabulary.recording import Recording, Signal
 
 
@@ -78,7 +79,8 @@ def _refusal(signal: Signal, reading: LabelReading) -> str | None:
     if not signal.rate_hz > 0:
         return f"its rate of {signal.rate_hz:g} Hz is not a rate"
     limit = SLOWEST.get(reading.kind)
-    if limit is None or signal.rate_hz >= limit.rate_hz:
+    # A clock that was mended (`clocks`) may have left a rate a thousandth below the stated one.
+    if limit is None or signal.rate_hz >= limit.rate_hz * (1 - MOST_PPM / 1e6):
         return None
     words = limit.reason.format(rate=signal.rate_hz, nyquist=signal.rate_hz / 2, period=1 / signal.rate_hz)
     return f"sampled at {signal.rate_hz:g} Hz, too slow: {words}"
