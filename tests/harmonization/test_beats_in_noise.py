@@ -16,7 +16,9 @@ from heartbeats_and_breathing import (
     noise,
     recorded,
 )
-from sleep2vec.harmonization.heartbeats import Beats, beats_of_ecg, intervals_of
+from sleep2vec.harmonization.beat_shape import Beats
+from sleep2vec.harmonization.heartbeats import beats_of_ecg
+from sleep2vec.harmonization.intervals import intervals_of
 from sleep2vec.harmonization.pipeline import harmonize
 from sleep2vec.vocabulary.recording import Recording, Signal
 

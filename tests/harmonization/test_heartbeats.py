@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
-from sleep2vec.harmonization.heartbeats import Beats, beats_of_ecg, beats_of_ppg, intervals_of, on_grid
+from sleep2vec.harmonization.beat_shape import Beats
+from sleep2vec.harmonization.heartbeats import beats_of_ecg, beats_of_ppg
+from sleep2vec.harmonization.intervals import intervals_of, on_grid
 
 _SECONDS = 300
 

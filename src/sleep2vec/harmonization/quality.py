@@ -78,8 +78,8 @@ THRESHOLDS: Mapping[tuple[str, str], Threshold] = MappingProxyType(
         ("spo2_high", "spo2"): Threshold(
             100.0, "a saturation ends at 100 %; 127 is the dropout code of several oximeters"
         ),
-        # Share of the power from 0.1 to 0.5 Hz within 0.04 Hz of its peak; of noise it is about 0.25.
-        ("concentration", "resp"): Threshold(0.4, _OURS + "; recordings of ECG and pulse wave without any belt"),
+        # Share of the power from 0.08 to 0.7 Hz within 0.04 Hz of its peak; of noise it is about 0.25.
+        ("concentration", "resp"): Threshold(0.5, _OURS + "; recordings of ECG and pulse wave without any belt"),
         # Share of a token covered by accepted beat-to-beat intervals.
         ("covered_share", "ibi"): Threshold(0.85, _OURS + ": what is bridged is off by the respiratory change"),
     }
