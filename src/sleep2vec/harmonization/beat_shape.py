@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 # ventricle; one that is this many times higher or lower is none either (ours).
 _LEAST_CORRELATION, _HEIGHT_FACTOR = 0.85, 3.0
 _BEATS_A_SHAPE = 300
+# How far a beat moves when the shape is drawn a second time, samples (ours).
+_SECOND_REACH = 3
 # No heart beats twice within 0.2 s (Pan & Tompkins, IEEE TBME 32 (1985)).
 _REFRACTORY_S = 0.2
 
@@ -85,15 +87,15 @@ def _placed_block(
     band_T: NDArray[np.float64], peaks_K: NDArray[np.int64], half: int, reach: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.bool_]]:
     """Times in samples, heights and soundness of beats that share one usual shape."""
-    places_K, usual_W = peaks_K, _usual(band_T, peaks_K, half)
-    # Twice: the median of beats that are aligned is sharper than that of their highest samples.
-    for _ in range(2):
-        agreement_KR = _agreement(band_T, places_K, usual_W, reach)
-        best_K = agreement_KR.argmax(axis=1)
-        places_K = np.clip(places_K + best_K - reach, peaks_K - reach, peaks_K + reach)
-        usual_W = _usual(band_T, places_K, half)
-    agreement_KR = _agreement(band_T, places_K, usual_W, 1)
-    times_K = places_K + _summit(*agreement_KR.T)
+    usual_W = _usual(band_T, peaks_K, half)
+    places_K = peaks_K + _agreement(band_T, peaks_K, usual_W, reach).argmax(axis=1) - reach
+    # Again: the median of beats that are aligned is sharper than that of their highest samples.
+    usual_W = _usual(band_T, places_K, half)
+    agreement_KR = _agreement(band_T, places_K, usual_W, _SECOND_REACH)
+    best_K = np.clip(agreement_KR.argmax(axis=1), 1, 2 * _SECOND_REACH - 1)
+    places_K = places_K + best_K - _SECOND_REACH
+    own_K = np.arange(len(best_K))
+    times_K = places_K + _summit(*(agreement_KR[own_K, best_K + move] for move in (-1, 0, 1)))
     # The shape's own top is what the time means, whichever beats the shape is the median of.
     top = int(np.clip(usual_W[half - half // 2 : half + half // 2 + 1].argmax() + half - half // 2, 1, 2 * half - 1))
     times_K += top - half + float(_summit(*usual_W[top - 1 : top + 2, None])[0])
@@ -113,7 +115,9 @@ def _windows(band_T: NDArray[np.float64], places_K: NDArray[np.int64], half: int
 
 
 def _usual(band_T: NDArray[np.float64], places_K: NDArray[np.int64], half: int) -> NDArray[np.float64]:
-    usual: NDArray[np.float64] = np.median(_windows(band_T, places_K, half), axis=0)
+    """(W,) median of every third beat, a hundred of a full block: enough, and a median is dear."""
+    shapes_KW = _windows(band_T, places_K[:: 3 if len(places_K) > 30 else 1], half)
+    usual: NDArray[np.float64] = np.median(np.ascontiguousarray(shapes_KW.T), axis=1)
     return usual
 
 

@@ -17,7 +17,7 @@ from sleep2vec.harmonization.intervals import SHORTEST_S, intervals_of
 # Below this rate the detector is not at its best (its documentation) and samples are too far apart to place a beat;
 # such a signal is interpolated (soxr) to at least `_FINE_HZ`.
 _LEAST_RATE_HZ, _FINE_HZ = 100.0, 250.0
-# Shares of the usual peak nearby (ours): noise at 10 dB stays below 0.15, a ventricular beat may reach no more than 0.4.
+# Shares of the usual peak nearby (ours): noise at 10 dB stays below 0.15, a ventricular beat may reach only 0.4.
 _LOW, _NO_BEAT, _PASSED_OVER = 0.5, 0.25, 0.3
 # T waves stand 0.2-0.45 s behind the R peak (QT is 0.35-0.45 s), P waves up to 0.25 s before it.
 _T_WAVE_S, _P_WAVE_S = 0.45, 0.25
@@ -31,7 +31,7 @@ _GOOD_READING, _CLEARLY_BETTER = 0.92, 0.02
 _UPSIDE_DOWN = 1.25
 # Half the length of a pulse wave's shape and how far from its highest sample it may be placed, s: its upstroke and top,
 # which err least on drawn waves at 10 dB among four lengths and nine bands tried.
-_PPG_HALF_S, _PPG_REACH_S = 0.2, 0.12
+_PPG_HALF_S, _PPG_REACH_S, _PPG_LEAST_HZ = 0.2, 0.12, 64.0
 
 
 @dataclass(frozen=True)
@@ -220,7 +220,10 @@ def beats_of_ppg(ppg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz:
         rate_hz: the recording's own rate.
     """
     sections = signal.butter(2, (0.5, min(8.0, 0.45 * rate_hz)), "bandpass", fs=rate_hz, output="sos")
-    band_T = signal.sosfiltfilt(sections, ppg_T)
+    # Eight samples a wave of 8 Hz are enough to place a beat between them.
+    step = max(1, int(rate_hz / _PPG_LEAST_HZ))
+    band_T = np.ascontiguousarray(signal.sosfiltfilt(sections, ppg_T)[::step])
+    hole_T, rate_hz = hole_T[::step], rate_hz / step
     marks, _ = signal.find_peaks(band_T, distance=max(1, int(SHORTEST_S * rate_hz)))
     marks = marks[~hole_T[marks]]
     if marks.size:

@@ -81,7 +81,9 @@ THRESHOLDS: Mapping[tuple[str, str], Threshold] = MappingProxyType(
         # Share of the power from 0.08 to 0.7 Hz within 0.04 Hz of its peak; of noise it is about 0.25.
         ("concentration", "resp"): Threshold(0.5, _OURS + "; recordings of ECG and pulse wave without any belt"),
         # Share of a token covered by accepted beat-to-beat intervals.
-        ("covered_share", "ibi"): Threshold(0.85, _OURS + ": what is bridged is off by the respiratory change"),
+        ("covered_share", "ibi"): Threshold(
+            0.9, _OURS + ": what is bridged is off by the respiratory change, 30-50 ms RMS; 3 s of it make 10 ms"
+        ),
     }
 )
 
