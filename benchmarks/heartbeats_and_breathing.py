@@ -6,7 +6,7 @@ An ECG is drawn wave by wave (McSharry et al., IEEE TBME 50 (2003)) around beats
 them premature and wide with a pause behind; a pulse wave follows 0.28 s behind with its diastolic wave, half as high
 after a premature beat. Breathing, whose rate wanders and changes from breath to breath and whose depth varies with a
 sigh now and then, moves the belt, the cannula and the height of the R peaks and pulses. White and 1/f noise are added
-at a signal-to-noise ratio of 20, 10 and 5 dB (power of the clean signal over power of the noise, at the recording's rate),
+at a signal-to-noise ratio of 20, 10 and 5 dB (power of the clean signal over that of the noise, at the rate recorded),
 and to all sensors 12 bursts an hour of motion, three to ten times as large as the signal for 2 to 8 s. The recording
 goes through `harmonize`, once with all sensors and once with the ECG or the pulse wave alone. Beats are judged within
 50 ms, outside the bursts and, apart, inside them.
@@ -307,8 +307,8 @@ def main() -> None:
     parser.add_argument("--json", type=Path)
     chosen = parser.parse_args()
     print(
-        "median over seeds (worst); breathing: error/min median, 95 % (worst), valid tokens; neurokit2: sens., PPV, IBI RMS"
-        " with Kubios' correction, on the tokens that we call valid, ratio of RMS, ratio of time\n"
+        "median over seeds (worst); breathing: error/min median, 95 % (worst), valid tokens; neurokit2: sens., PPV, IBI"
+        " RMS with Kubios' correction, on the tokens that we call valid, ratio of RMS, ratio of time\n"
         " SNR  from   Hz | sens. PPV | in bursts | IBI RMS ms, valid | breathing by sensors | by the heart | neurokit2"
     )
     rows = []
