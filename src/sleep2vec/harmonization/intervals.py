@@ -14,9 +14,10 @@ SHORTEST_S, LONGEST_S = 0.3, 2.0
 _NEIGHBOURS = 11
 # How far an interval may be from the median of its neighbours: 5.2 quartile deviations of such distances among 91 beats
 # (Lipponen & Tarvainen, J Med Eng Technol 43 (2019)), which a single ectopic beat and its pause exceed in sinus rhythm
-# and hardly anything in atrial fibrillation, whose intervals are irregular and right. The bounds are ours.
+# and hardly anything in atrial fibrillation, whose intervals are irregular and right. The bounds are ours; a sigh
+# changes an interval by up to a fifth.
 _DEVIATIONS, _WINDOW = 5.2, 91
-_LEAST_OFF, _MOST_OFF = 0.12, 0.6
+_LEAST_OFF, _MOST_OFF = 0.2, 0.6
 # An interval that returns every 2 to 6 beats (2 is bigeminy, 3 to 6 are dropped beats of Wenckebach's kind) is rhythm:
 # it is the same within this share of the usual one, at least three times among the four nearest returns (ours).
 _PERIODS, _SAME, _RETURNS = (2, 3, 4, 5, 6), 0.1, 3
@@ -39,6 +40,10 @@ def intervals_of(beats: Beats) -> tuple[NDArray[np.float64], NDArray[np.float64]
     kept = np.setdiff1d(np.arange(len(beats.times_s)), _extra_beats(beats.times_s))
     times_s, sound = beats.times_s[kept], beats.sound[kept]
     intervals_s = np.diff(times_s)
+    # Of two beats too close for a heart one is a jolt, and which is not known.
+    close = intervals_s < SHORTEST_S
+    sound[:-1] &= ~close
+    sound[1:] &= ~close
     possible = (intervals_s >= SHORTEST_S) & (intervals_s <= LONGEST_S) & sound[:-1] & sound[1:]
     if not possible.any():
         return np.zeros(0), np.zeros(0)
