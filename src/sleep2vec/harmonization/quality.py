@@ -102,10 +102,12 @@ THRESHOLDS: Mapping[tuple[str, str], Threshold] = MappingProxyType(
         ("breath_narrow", "*"): Threshold(0.57, _SIMULATED + ": noise up to 0.54, breathing from 0.59"),
         ("breath_whole", "*"): Threshold(0.34, _SIMULATED + ": noise up to 0.30, breathing from 0.40"),
         ("breath_least", "*"): Threshold(0.05, _SIMULATED + ": heart beats alone give 0.00"),
-        # Share of the power from 0.1 to 0.5 Hz within 0.04 Hz of its peak; of noise it is about 0.25.
-        ("concentration", "resp"): Threshold(0.4, _OURS + "; recordings of ECG and pulse wave without any belt"),
+        # Share of the power from 0.08 to 0.7 Hz within 0.04 Hz of its peak; of noise it is about 0.25.
+        ("concentration", "resp"): Threshold(0.5, _OURS + "; recordings of ECG and pulse wave without any belt"),
         # Share of a token covered by accepted beat-to-beat intervals.
-        ("covered_share", "*"): Threshold(0.85, _OURS + ": what is bridged is off by the respiratory change"),
+        ("covered_share", "*"): Threshold(
+            0.9, _OURS + ": what is bridged is off by the respiratory change, 30-50 ms RMS; 3 s of it make 10 ms"
+        ),
     }
 )
 

@@ -9,18 +9,12 @@ from numpy.typing import NDArray
 
 from sleep2vec.cohorts.labels import ChannelRules
 from sleep2vec.harmonization.align import Grid
-from sleep2vec.harmonization.breathing import breathing_band, breathing_of_beats, shows_breathing
+from sleep2vec.harmonization.beat_shape import Beats
+from sleep2vec.harmonization.breathing import breathing_band, breathing_of_beats
 from sleep2vec.harmonization.channel_match import Channel
 from sleep2vec.harmonization.filters import BANDS, describe
-from sleep2vec.harmonization.heartbeats import (
-    LONGEST_S,
-    SHORTEST_S,
-    Beats,
-    beats_of_ecg,
-    beats_of_ppg,
-    intervals_of,
-    on_grid,
-)
+from sleep2vec.harmonization.heartbeats import beats_of_ecg, beats_of_ppg
+from sleep2vec.harmonization.intervals import LONGEST_S, SHORTEST_S, intervals_of, intervals_on_grid, on_grid
 from sleep2vec.harmonization.montage import Candidate, electrode_candidates, sensor_candidates, trace_of
 from sleep2vec.harmonization.oximetry import stands_still
 from sleep2vec.harmonization.quality import judge_coverage, threshold
@@ -161,6 +155,7 @@ class Sensors:
             hole_T = chosen.hole_T | np.repeat(~outcome.valid_L, lengths_L)
             beats = beats_of_ecg(chosen.samples_T, hole_T, chosen.rate_hz)
             self._beats = replace(beats, times_s=beats.times_s + chosen.begins_s), outcome
+            outcome = _stood_up(outcome, beats.upright)
         return outcome
 
     def _ibi(self) -> Outcome | str:
@@ -182,7 +177,7 @@ class Sensors:
         if self._beats is None:
             return []
         beats, ecg = self._beats
-        down = "" if beats.upright else "; the ECG is upside down: its larger swings point down"
+        down = "" if beats.upright else "; the ECG is upside down in the file: its larger swings point down"
         step = f"{len(beats.times_s)} R peaks found (sleepecg), placed between samples{down}"
         return [self._intervals(beats, ecg.provenance.channels, ecg.channels, "ecg", "beats of the ECG", step)]
 
@@ -209,12 +204,12 @@ class Sensors:
     def _intervals(
         self, beats: Beats, labels: tuple[str, ...], channels: tuple[int, ...], source: str, reason: str, step: str
     ) -> Outcome:
-        times_s, intervals_s = intervals_of(beats)
+        _, intervals_s = intervals_of(beats)
         grid_times_N = self.grid.times_of(MODALITIES["ibi"].rate_hz) - self.grid.start_s
         left_out = max(0, len(beats.times_s) - 1 - len(intervals_s))
         steps = (step, f"{left_out} implausible or ectopic intervals left out", "at the middle of each interval, 4 Hz")
         story = Provenance(labels, reason, source, steps, 0.0, 1.0)
-        return from_values(on_grid(times_s, intervals_s, grid_times_N), "ibi", self.grid.n_tokens, story, channels)
+        return from_values(intervals_on_grid(beats, grid_times_N), "ibi", self.grid.n_tokens, story, channels)
 
     def _ibi_of_pulse(self) -> list[Outcome]:
         made = []
@@ -298,16 +293,9 @@ class Sensors:
     ) -> Outcome:
         rate_hz = MODALITIES["resp"].rate_hz
         times_N = self.grid.times_of(rate_hz) - self.grid.start_s
-        derived_N, what = breathing_of_beats(beats, times_N)
+        derived_N, what = breathing_of_beats(beats, times_N, of_pulse=source == "ppg")
         covered_N = np.isfinite(on_grid(beats.times_s, beats.heights, times_N))
         faults = judge_coverage(covered_N, self.grid.n_tokens, "too few beats")
-        known_N = np.isfinite(derived_N)
-        if known_N.any():
-            centre = np.float32(np.median(derived_N[known_N]))
-            band_N = breathing_band(np.where(known_N, derived_N - centre, np.float32(0.0)), rate_hz)
-            derived_N = np.where(known_N, band_N, np.nan).astype(np.float32)
-            shown_L = shows_breathing(derived_N, self.grid.n_tokens)
-            derived_N[~np.repeat(shown_L, len(derived_N) // self.grid.n_tokens)] = np.nan
         story = Provenance(
             labels,
             f"no effort belt or airflow is good for half of the night: breathing derived from the {title}",
@@ -341,6 +329,24 @@ def _with_rank(outcome: Outcome, made: list[Outcome], n_candidates: int) -> Outc
         place = f"{outcome.valid_share:.0%} of its tokens are good, of those preferred before it {others}"
     story = outcome.provenance
     return replace(outcome, provenance=replace(story, reason=f"{story.reason}; {place}"))
+
+
+def _stood_up(ecg: Outcome, upright: bool) -> Outcome:
+    """The ECG with its R peaks up, as AASM's lead II shows them; that it was turned over is told in its steps.
+
+    Electrodes of a single lead are easily exchanged, and a model should not have to learn both. Where up and down
+    swings are about equal the ECG stays as it was recorded.
+    """
+    story = ecg.provenance
+    if upright:
+        return replace(ecg, provenance=replace(story, steps=(*story.steps, "R peaks point up, as recorded")))
+    steps = (*story.steps, "upside down in the file (its larger swings point down): turned over, R peaks up")
+    # Zero minus, so that invalid tokens stay at +0.
+    return replace(
+        ecg,
+        samples_N=np.float32(0.0) - ecg.samples_N,
+        provenance=replace(story, steps=steps, centre=-story.centre),
+    )
 
 
 def _indices(candidate: Candidate) -> tuple[int, ...]:
