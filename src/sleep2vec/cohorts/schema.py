@@ -23,6 +23,14 @@ class UnitRule(_Strict):
     reason: str
 
 
+class Contradiction(_Strict):
+    """Units in which a channel of these kinds cannot be, whatever its label; plain units keep ``%``."""
+
+    kinds: tuple[str, ...]
+    pattern: str
+    reason: str
+
+
 class LabelRule(_Strict):
     """Patterns of plain labels that mean one kind of channel."""
 
@@ -137,5 +145,6 @@ class CohortFile(_Strict):
     macros: dict[str, str] = {}
     electrodes: dict[str, str] = {}
     units: tuple[UnitRule, ...] = ()
+    contradictions: tuple[Contradiction, ...] = ()
     rules: tuple[LabelRule, ...] = ()
     preferences: dict[str, tuple[str, ...]] = {}
