@@ -7,7 +7,6 @@ from dataclasses import dataclass, replace
 from types import MappingProxyType
 
 from sleep2vec.cohorts.schema import Certainty, CohortFile, Contradiction, LabelRule, UnitRule
-from sleep2vec.vocabulary.errors import RecipeError
 
 
 @dataclass(frozen=True)
@@ -119,23 +118,14 @@ def duplicates_in(labels: Iterable[str]) -> frozenset[str]:
 
 
 def compile_rules(own: CohortFile | None, generic: CohortFile) -> ChannelRules:
-    """The rules of `own` in front of the generic ones.
-
-    Raises:
-        RecipeError: a pattern cannot be compiled.
-    """
+    """The rules of `own` in front of the generic ones; both have been checked (`mistakes.mistakes_of_meaning`)."""
     files = [file for file in (own, generic) if file is not None]
     macros = {name: macro for file in reversed(files) for name, macro in file.macros.items()}
     electrodes = {name: pattern for file in files for name, pattern in file.electrodes.items()} | generic.electrodes
     suffixes = [suffix for file in files for suffix in file.suffixes]
 
     def compiled(pattern: str) -> re.Pattern[str]:
-        for name, macro in macros.items():
-            pattern = pattern.replace(f"{{{name}}}", f"(?:{macro})")
-        try:
-            return re.compile(pattern)
-        except re.error as error:
-            raise RecipeError(f"pattern {pattern!r} of cohort {files[0].name} cannot be compiled: {error}") from error
+        return re.compile(filled(pattern, macros))
 
     return ChannelRules(
         name=files[0].name,
@@ -148,3 +138,10 @@ def compile_rules(own: CohortFile | None, generic: CohortFile) -> ChannelRules:
         _electrodes=tuple((compiled(pattern), name) for name, pattern in electrodes.items()),
         _suffix=re.compile(rf" ({'|'.join(map(re.escape, suffixes))})$" if suffixes else r"(?!)"),
     )
+
+
+def filled(pattern: str, macros: Mapping[str, str]) -> str:
+    """A pattern with ``{name}`` replaced by what the macro stands for."""
+    for name, macro in macros.items():
+        pattern = pattern.replace(f"{{{name}}}", f"(?:{macro})")
+    return pattern

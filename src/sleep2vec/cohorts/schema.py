@@ -8,6 +8,27 @@ from sleep2vec.vocabulary.events import EventKind
 
 Certainty = Literal["sure", "likely", "guess"]
 """How far a label can be trusted: no cohort says otherwise; most say so; one place may mean something else."""
+Dialect = Literal[
+    "edf_plus",
+    "event_traces",
+    "nsrr_xml",
+    "profusion_xml",
+    "stage_text",
+    "timed_text",
+    "timed_csv",
+    "luna_annot",
+    "bids_events",
+    "noxturnal_csv",
+    "hsp_csv",
+    "dreem_json",
+    "stanford_stages",
+    "wfdb_st",
+    "rdann_text",
+    "wfdb_apn",
+    "wfdb_arousal",
+    "wsc_stg",
+]
+"""Keys of `formats.annotations.ANNOTATION_READERS`, which lies below this folder; a test compares the two."""
 Stage = Literal["W", "N1", "N2", "N3", "R", "unscored"]
 
 
@@ -70,11 +91,13 @@ class AnnotationFile(_Strict):
 
     `name` is a file name with ``*`` and ``?`` as in a shell and the fields ``{stem}`` (the recording's name without its
     ending) and those that the cohort's `identity` patterns find (``{subject}``, ``{visit}`` ...); case does not matter.
-    `dialect` names a reader of `formats.annotations`.
+    `dialect` names a reader of `formats.annotations`. `scorer` tells files of several scorers of the same night apart:
+    the first is used, and a night says that there are others.
     """
 
     name: str
-    dialect: str
+    dialect: Dialect
+    scorer: str = ""
 
 
 class Column(_Strict):
@@ -127,7 +150,7 @@ class CohortFile(_Strict):
     subject ids mean the same people (SHHS 1 and 2). `mains_hz` is that of the country. `traps` are for people.
     """
 
-    name: Annotated[str, Field(pattern=r"[a-z0-9][a-z0-9_-]*")]
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
     title: str = ""
     url: str = ""
     sources: tuple[str, ...] = ()
