@@ -159,7 +159,9 @@ def _shaped(raw: Any) -> tuple[CohortFile | None, list[str]]:
         wrong = {str(part) for details in error.errors() for part in details["loc"][:1]}
     if not isinstance(raw, dict) or wrong & _OTHERS_NEED:
         return None, mistakes
-    rest = {name: value for name, value in raw.items() if name not in wrong} | ({"name": "x"} if "name" in wrong else {})
+    rest = {name: value for name, value in raw.items() if name not in wrong} | (
+        {"name": "x"} if "name" in wrong else {}
+    )
     return CohortFile.model_validate(rest), mistakes
 
 

@@ -210,4 +210,5 @@ def _preferences(file: CohortFile, generic: CohortFile) -> Iterator[str]:
                 of_electrodes and all(part in named or electrode.fullmatch(part.lower()) for part in parts)
             )
             if not right or entry.count("-") > 1:
-                yield f"preferences.{what}.{i}: {entry!r} is neither an electrode nor a derivation{_guess(entry, usual)}"
+                told = f"{entry!r} is neither an electrode nor a derivation{_guess(entry, usual)}"
+                yield f"preferences.{what}.{i}: {told}"

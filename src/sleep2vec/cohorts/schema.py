@@ -67,7 +67,7 @@ class LabelRule(_Strict):
 
 
 class ChannelOfCohort(_Strict):
-    """A channel as recordings of this cohort hold it: for coverage tables, for simulation in the cohort's manner."""
+    """A channel as recordings of this cohort hold it: `inspect --cohort` compares their rates with these."""
 
     label: str
     kind: str
@@ -104,13 +104,15 @@ class Column(_Strict):
     """A column of a table and what its values mean.
 
     `codes` maps the text of a cell to a value; without it the cell is read as it is. A cell that is empty, that `codes`
-    lacks or that stands in `missing` is unknown. Numbers are multiplied by `factor`.
+    lacks or that stands in `missing` is unknown. Numbers are multiplied by `factor`. With `at_least` the
+    value is 1 where the number is as large or larger, and 0 where it is not (counts of events).
     """
 
     column: str
     codes: dict[str, str | float] = {}
     missing: tuple[str, ...] = ()
     factor: float = 1.0
+    at_least: float | None = None
 
 
 class MetadataTable(_Strict):
@@ -133,11 +135,17 @@ class MetadataTable(_Strict):
 
 
 class ScoringRules(_Strict):
-    """How the cohort's scorers write: `stages` and `events` by the word as written, without case."""
+    """How the cohort's scorers write: `stages` and `events` by the word as written, without case.
+
+    `sleep_shorthand` is the stage that they write for all sleep in nights where they told sleep from wake only: an hour
+    of it without another stage of sleep is left unscored. Where a table tells such nights, its measure is called
+    ``sleep_wake_only`` (1 or 0).
+    """
 
     files: tuple[AnnotationFile, ...] = ()
     stages: dict[str, Stage] = {}
     events: dict[str, EventKind | Literal["ignore"]] = {}
+    sleep_shorthand: Literal["N1", "N2", "N3"] | None = None
     epoch_s: Annotated[float, Field(gt=0)] | None = None
 
 
@@ -147,7 +155,8 @@ class CohortFile(_Strict):
     `recordings` are file names as in `AnnotationFile`, without fields; empty: every recording. `identity` are regular
     expressions with the groups subject, visit, night, site and family (each optional), tried in order on the
     recording's path relative to the cohort's folder, with ``/``, anywhere in it. `same_people_as` names cohorts whose
-    subject ids mean the same people (SHHS 1 and 2). `mains_hz` is that of the country. `traps` are for people.
+    subject ids mean the same people (SHHS 1 and 2). `mains_hz` is that of the country: hum
+    of another frequency is told. `traps` are for people, and `inspect --cohort` prints them.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
