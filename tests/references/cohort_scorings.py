@@ -45,11 +45,13 @@ def nsrr_xml(path: Path, stages: Sequence[int], events: Sequence[Event], start: 
     }
     rows = [
         "<ScoredEvent><EventType/><EventConcept>Recording Start Time</EventConcept><Start>0</Start>"
-        f"<Duration>{late_s + 30 * len(stages):g}</Duration><ClockTime>00.00.00 {start:%H.%M.%S}</ClockTime></ScoredEvent>"
+        f"<Duration>{late_s + 30 * len(stages):g}</Duration>"
+        f"<ClockTime>00.00.00 {start:%H.%M.%S}</ClockTime></ScoredEvent>"
     ]
     rows += [
         f"<ScoredEvent><EventType>{names[kind][0]}</EventType><EventConcept>{names[kind][1]}</EventConcept>"
-        f"<Start>{late_s + onset:.1f}</Start><Duration>{length:.1f}</Duration><SignalLocation>x</SignalLocation></ScoredEvent>"
+        f"<Start>{late_s + onset:.1f}</Start><Duration>{length:.1f}</Duration>"
+        "<SignalLocation>x</SignalLocation></ScoredEvent>"
         for kind, onset, length in events
     ]
     rows += [
