@@ -89,8 +89,8 @@ def test_reads_kind_and_electrodes(label, kind, active, reference):
 _SOMETHING_ELSE = """
 HR status|HR_Qual|HR Alarm|Hr flag|DHR status|SpO2 Rate|SpO2 Low|SpO2 flag|SpO2 Alarm|SaO2 Status|SpO2Sta|Pleth status|
 Abdominal EMG|Abdominal Pressure|Bauchlage|Thoraxmikrofon|Debit CPAP|D\u00e9bit PPC|D\u00e9bit fuites|Flux CPAP|
-Resp Flow CPAP|Nasal Pressure CPAP|Thermistor CPAP|Rectal therm|Thermometer|01|02|01-02|L EMG|EEG Trigger|EEG STAT|EEG CPAP|
-EEG RAT|Pression PPC|Pleth quality|Flow leak|Brustlage|Abdomen EMG|Esophageal pressure|EEG Position|SpO2 min|HR max
+Resp Flow CPAP|Nasal Pressure CPAP|Thermistor CPAP|Rectal therm|Thermometer|01|02|01-02|L EMG|EEG Trigger|EEG STAT|
+EEG CPAP|EEG RAT|Pression PPC|Pleth quality|Flow leak|Brustlage|Abdomen EMG|Esophageal pressure|EEG Position|SpO2 min
 """
 # In the languages of the laboratories that were missed.
 _ABROAD = {
