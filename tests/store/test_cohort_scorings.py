@@ -225,12 +225,21 @@ def test_what_wisconsin_was_told_by_a_physician(tmp_path: Path):
 
 
 def test_what_apples_found_at_the_physical(tmp_path: Path):
-    """domains/medhistory.json: 0 none, 1 resolved, 2 ongoing, negative: not answered."""
-    columns = ("fileid", "hpcvhtn", "hpcvcad", "asthmamedhxhp", "diabetesmedhxhp")
-    _write(tmp_path / "apples-dataset-0.1.0.csv", [columns, ("apples-130001", 2, 0, 1, -1)])
+    """domains/medhistory.json: 0 none, 1 resolved, 2 ongoing, negative: not answered. The diagnostic visit names the
+    file, the first has the history, and the person joins them (scripts/prepare-apples-for-nsrr.sas)."""
+    rows = [("nsrrid", "visitn", "fileid", "nsrr_age", "nsrr_sex", "nsrr_bmi"), ("A7", 1, "", 50, "male", 31)]
+    _write(tmp_path / "apples-harmonized-dataset-0.1.0.csv", [*rows, ("A7", 3, "apples-130001", "", "male", "")])
+    columns = ("appleid", "visitn", "hpcvhtn", "hpcvcad", "asthmamedhxhp", "diabetesmedhxhp")
+    rows = [columns, ("A7", 1, 2, 0, 1, -1), ("A7", 3, "", "", "", ""), ("A8", 1, 0, 0, 0, 0)]
+    _write(tmp_path / "apples-dataset-0.1.0.csv", rows)
     tables = CohortTables(cohort_of("apples"), tmp_path, FileIndex.of(tmp_path))
-    measures = tables.participant_of(PurePath("apples-130001.edf")).measures
-    assert measures == {"diagnosis.hypertension": 1, "diagnosis.coronary_disease": 0, "diagnosis.asthma": 1}
+    person = tables.participant_of(PurePath("apples-130001.edf"))
+    assert (person.subject_id, person.age_years, person.sex) == ("A7", 50, "male")
+    assert person.measures == {
+        "bmi": 31, "diagnosis.hypertension": 1, "diagnosis.coronary_disease": 0, "diagnosis.asthma": 1,
+    }  # fmt: skip
+    unknown = tables.participant_of(PurePath("apples-139999.edf"))
+    assert (unknown.subject_id, unknown.measures) == ("apples-139999", {})
 
 
 def _write(path: Path, rows: list[tuple[Any, ...]]) -> None:

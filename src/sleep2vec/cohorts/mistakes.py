@@ -72,8 +72,10 @@ def mistakes_of_meaning(file: CohortFile, generic: CohortFile, taken_names: Coll
         told += _identity(f"identity.{i}", pattern)
         found |= _groups(pattern)
     told += _scoring(file, found)
+    named_by_table = False
     for i, table in enumerate(file.metadata):
-        told += _table(f"metadata.{i}", table, found)
+        told += _table(f"metadata.{i}", table, found | ({"subject_id"} if named_by_table else set()))
+        named_by_table |= "subject_id" in table.columns
     return [*told, *_kinds(file, generic), *_patterns(file, generic), *_preferences(file, generic)]
 
 

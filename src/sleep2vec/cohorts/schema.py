@@ -119,7 +119,8 @@ class MetadataTable(_Strict):
     """A table of the cohort with one row a person, or a person and visit.
 
     `name` is a file name as in `AnnotationFile`, without fields. `key` says which columns hold what the `identity`
-    patterns find (``{subject: nsrrid, visit: visitnumber}``); keys are compared without leading zeros.
+    patterns find (``{subject: nsrrid, visit: visitnumber}``); keys are compared without leading zeros, and of
+    several rows with one key the first is read. The key ``subject_id`` is what an earlier table of the list has told.
     `identity` are regular expressions that find this table's keys in the recording's path where those of the cohort do
     not (one table a subgroup); a recording that none matches has no row here.
     `columns` name fields of `vocabulary.subject.Subject`: ``subject_id`` (where the key is a recording, not a person),

@@ -62,6 +62,8 @@ class CohortTables:
             fields = identity.fields
             if table.identity:
                 fields = self._cohort.matched(table.identity, relative)
+            if told.subject_id is not None:
+                fields = {**fields, "subject_id": told.subject_id}
             if not set(table.key) <= set(fields):
                 continue
             row = rows.get(tuple(_plain_key(fields[name]) for name in sorted(table.key)))
