@@ -37,6 +37,7 @@ _WRONG_FACTS = {
     ("stages", "EMG"): "a label that says EMG is listed as ECG",
     ("stages", "ResMed_Flow"): "ResMed makes PAP machines; the observed headers list it as PAP",
     ("stages", "ResMed_Pressure"): "as ResMed_Flow",
+    ("stages", "SpO2Sta"): "a status by its name",
     ("stages", "CFLO"): "stands beside LEAK, IPAP and EPAP; hsp's same label is marked uncertain",
     ("nchsdb", "C-Flow"): "a second source, Luna's, has it as PAP",
     ("nchsdb", "C-flow"): "a second source, Luna's, has it as PAP",

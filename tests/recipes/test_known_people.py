@@ -4,9 +4,10 @@ from datetime import datetime
 from pathlib import Path
 
 import pytest
+import torch
 
-from sleep2vec.model.checkpoint import load_people, save_checkpoint
-from sleep2vec.recipes.people import hashes_of, refuse_known_people
+from sleep2vec.model.checkpoint import load_config, save_checkpoint
+from sleep2vec.recipes.people import PEOPLE, hashes_of, people_of, refuse_known_people
 from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.vocabulary.errors import UsageError
 
@@ -20,10 +21,10 @@ def row(night_id: str, subject: str, family: str | None = None) -> ManifestRow:
 
 def test_a_model_remembers_its_people_and_not_their_names(tmp_path: Path):
     taught = [row("n1", "Ann"), row("n2", "Ben", "f1"), row("n3", "Ann")]
-    save_checkpoint(tmp_path, {}, {}, "", hashes_of(taught))
-    known = load_people(tmp_path)
+    save_checkpoint(tmp_path, {"x": torch.zeros(1)}, {PEOPLE: sorted(hashes_of(taught))}, "")
+    known = people_of(load_config(tmp_path))
     assert len(known) == 2
-    text = (tmp_path / "people.json").read_text()
+    text = (tmp_path / "config.json").read_text()
     assert not any(name in text for name in ("Ann", "ann", "Ben", "f1"))
     refuse_known_people(known, [row("n9", "Eve")], tmp_path)
     with pytest.raises(UsageError, match=r"was pretrained on 1 of the people .* \(c/ann\)"):
@@ -32,5 +33,5 @@ def test_a_model_remembers_its_people_and_not_their_names(tmp_path: Path):
         refuse_known_people(known, [row("n5", "Sister", "f1")], tmp_path)
 
 
-def test_a_model_of_before_says_nothing_of_its_people(tmp_path: Path):
-    assert load_people(tmp_path) == frozenset()
+def test_a_model_of_before_says_nothing_of_its_people():
+    assert people_of({"kind": "pretrained"}) == frozenset()

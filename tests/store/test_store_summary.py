@@ -45,3 +45,20 @@ def test_the_numbers_are_those_of_plain_counting(tmp_path: Path):
     )
     assert "ecg             0       -" in words
     assert summary_words(store_summary([])).startswith("0 nights of 0 people, 0.0 h, ages unknown")
+
+
+def test_diagnoses_are_counted_and_who_has_them(tmp_path: Path):
+    create_store(tmp_path)
+    for name, measures in {
+        "a": {"diagnosis.asthma": 1.0, "bmi": 30.0},
+        "b": {"diagnosis.asthma": 0.0, "event.death": 1.0},
+        "c": {"diagnosis.asthma": 1.0},
+    }.items():
+        write_night(tmp_path, made_night(name, ("eeg",), 4, subject=Subject(name, measures=measures)))
+    write_manifest(tmp_path)
+    summary = store_summary(read_manifest(tmp_path))
+    assert summary["measures"] == {"bmi": 1, "diagnosis.asthma": 3, "event.death": 1}
+    assert summary["n_yes"] == {"diagnosis.asthma": 2, "event.death": 1}
+    lines = [line.split() for line in summary_words(summary).splitlines()]
+    assert ["diagnosis.asthma", "3", "2", "yes"] in lines
+    assert ["bmi", "1"] in lines

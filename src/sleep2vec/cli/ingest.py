@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sleep2vec.cli.cohort_hint import hint_at_cohort
 from sleep2vec.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def command(
     """
     from sleep2vec.store.ingest import ingest, plan_ingest
 
-    _hint_at_cohort(cohort)
+    hint_at_cohort(cohort)
     chosen = tuple(only or ())
     if dry_run:
         typer.echo(_plan_words(plan_ingest(cohort_dir, store, cohort=cohort, limit=limit, only=chosen)))
@@ -75,19 +76,6 @@ def command(
         typer.echo(f"all reasons: {store / 'failures.csv'}", err=True)
     if not report.n_written and not report.n_already_there:
         raise typer.Exit(1)
-
-
-def _hint_at_cohort(cohort: str | None) -> None:
-    from sleep2vec.cohorts.catalog import closest_cohort, cohort_of
-
-    if cohort is None or cohort_of(cohort).has_file:
-        return
-    near = closest_cohort(cohort)
-    typer.echo(
-        f"the catalog has no cohort {cohort!r}{f' (did you mean {near}?)' if near else ''}; "
-        "labels are read by the generic rules.",
-        err=True,
-    )
 
 
 def _plan_words(plan: "Plan") -> str:

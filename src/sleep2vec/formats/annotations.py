@@ -19,6 +19,7 @@ from sleep2vec.formats.wfdb_annotations import (
     read_wfdb_arousal,
     read_wfdb_stages,
 )
+from sleep2vec.formats.wsc_stages import read_wsc_stages
 from sleep2vec.vocabulary.errors import UnreadableFileError
 from sleep2vec.vocabulary.scoring import EVERYBODYS_WORDS, Scoring, ScoringWords
 
@@ -44,6 +45,7 @@ ANNOTATION_READERS: MappingProxyType[str, _Reader] = MappingProxyType(
         "rdann_text": read_rdann_stages,
         "wfdb_apn": read_wfdb_apnea,
         "wfdb_arousal": read_wfdb_arousal,
+        "wsc_stg": read_wsc_stages,
     }
 )
 _BY_ENDING: MappingProxyType[str, _Reader] = MappingProxyType(

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sleep2vec.cohorts.labels import ChannelRules, LabelReading
+from sleep2vec.cohorts.labels import ChannelRules, LabelReading, duplicates_in
 from sleep2vec.harmonization.clocks import MOST_PPM
 from sleep2vec.vocabulary.recording import Recording, Signal
 
@@ -64,10 +64,11 @@ class Channel:
 
 def match_channels(recording: Recording, rules: ChannelRules) -> tuple[Channel, ...]:
     """One `Channel` for each signal of `recording`, in the file's order."""
+    twins = duplicates_in(signal.label for signal in recording.signals)
     return tuple(
         Channel(index, signal, reading, _refusal(signal, reading))
         for index, signal in enumerate(recording.signals)
-        for reading in (rules.read(signal.label, signal.unit),)
+        for reading in (rules.read(signal.label, signal.unit, is_duplicate=signal.label in twins),)
     )
 
 

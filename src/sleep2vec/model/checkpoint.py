@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,18 +15,12 @@ from sleep2vec.model.encoder import ModelConfig
 from sleep2vec.vocabulary.errors import ModelError
 
 FORMAT = 1
-WEIGHTS, CONFIG, CARD, PEOPLE = "model.safetensors", "config.json", "card.md", "people.json"
+WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.md"
 
 
-def save_checkpoint(
-    folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any], card: str, people: Collection[str] = ()
-) -> None:
-    """Write a checkpoint into `folder`, each file whole or not at all, the weights last.
-
-    `people` are hashes of those whose nights taught it, so that nobody is later judged by it who was among them.
-    """
+def save_checkpoint(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any], card: str) -> None:
+    """Write a checkpoint into `folder`, each file whole or not at all, the weights last."""
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / PEOPLE, json.dumps(sorted(people), indent=0).encode())
     _replace(folder / CONFIG, json.dumps({"format": FORMAT, **config}, indent=2).encode())
     _replace(folder / CARD, card.encode())
     save_tensors(folder / WEIGHTS, weights)
@@ -37,14 +31,6 @@ def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
     temporary = path.with_name(f".{path.name}.part")
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
     os.replace(temporary, path)
-
-
-def load_people(folder: Path) -> frozenset[str]:
-    """Hashes of the people whose nights taught a model; empty where it does not say."""
-    try:
-        return frozenset(json.loads((folder / PEOPLE).read_text()))
-    except (OSError, ValueError, TypeError):
-        return frozenset()
 
 
 def load_config(folder: Path) -> dict[str, Any]:

@@ -9,12 +9,12 @@ import torch
 from sleep2vec.data.nights import NightBatch, NightSource
 from sleep2vec.data.splits import Split, split_nights
 from sleep2vec.data.window import Window, WindowReader
-from sleep2vec.model.checkpoint import load_config, load_people, load_weights, model_config, save_checkpoint
+from sleep2vec.model.checkpoint import load_config, load_weights, model_config, save_checkpoint
 from sleep2vec.model.encoder import MAX_TOKENS
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
 from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
-from sleep2vec.recipes.people import hashes_of, refuse_known_people
+from sleep2vec.recipes.people import PEOPLE, hashes_of, people_of, refuse_known_people
 from sleep2vec.recipes.schema import FinetuneRecipe
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate
@@ -35,7 +35,7 @@ def run_finetuning(
     store = Store(recipe.store)
     origin = None if recipe.pretrained is None else load_config(recipe.pretrained).get("fingerprint")
     split = split_nights(store.rows, recipe.split, i_know=i_know)
-    known = frozenset() if recipe.pretrained is None else load_people(recipe.pretrained)
+    known = frozenset() if recipe.pretrained is None else people_of(load_config(recipe.pretrained))
     if not i_know and recipe.pretrained is not None:
         judges = [store.row(night_id) for night_id in (*split.validation, *split.test)]
         refuse_known_people(known, judges, recipe.pretrained)
@@ -70,6 +70,7 @@ def run_finetuning(
         "training_data": history,
         "recipe": recipe.model_dump(mode="json"),
         "scores": scores,
+        PEOPLE: sorted(known | hashes_of(store.row(night_id) for night_id in labelled)),
     }
     card = card_text(
         f"sleep2vec {module.config.size}, staging",
@@ -78,8 +79,7 @@ def run_finetuning(
         scores,
         recipe_text(recipe),
     )
-    people = known | hashes_of(store.row(night_id) for night_id in labelled)
-    save_checkpoint(recipe.out, averaged.state_dict(), config, card, people)
+    save_checkpoint(recipe.out, averaged.state_dict(), config, card)
     discard_state(recipe.out)
     return scores
 

@@ -1,16 +1,25 @@
 """Who taught a model, so that nobody of them judges it."""
 
 import hashlib
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.vocabulary.errors import UsageError
+
+PEOPLE = "people"
+"""Where a model's configuration keeps them."""
 
 
 def hashes_of(rows: Iterable[ManifestRow]) -> frozenset[str]:
     """Of the families (people without one are their own) of some nights; names do not travel with a model."""
     return frozenset(hashlib.blake2b(row.family.encode(), digest_size=8).hexdigest() for row in rows)
+
+
+def people_of(config: Mapping[str, Any]) -> frozenset[str]:
+    """Those who taught the model of this configuration; empty where it does not say."""
+    return frozenset(config.get(PEOPLE, ()))
 
 
 def refuse_known_people(known: Collection[str], judges: Sequence[ManifestRow], pretrained: Path) -> None:

@@ -12,15 +12,19 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from sleep2vec.cohorts.catalog import cohort_of
 from sleep2vec.formats.remote import local_copy
 from sleep2vec.store.atomic import remove_leftovers, write_atomically
 from sleep2vec.store.cohort_folder import Job, jobs_of
+from sleep2vec.store.cohort_hum import doubts_of_hum
 from sleep2vec.store.engines import run_jobs
 from sleep2vec.store.manifest import read_description, write_manifest
 from sleep2vec.store.remote_folder import CohortPlace, opened_place
 from sleep2vec.store.schema import night_paths
 from sleep2vec.store.writer import check_place, create_store, write_night
 from sleep2vec.vocabulary.errors import Sleep2vecError, StoreError, UsageError
+from sleep2vec.vocabulary.recording import Recording
+from sleep2vec.vocabulary.scoring import SLEEP_WAKE_ONLY
 
 _LOCK = ".ingest.lock"
 _FAILURE_COLUMNS = ["file", "step", "reason", "folder"]  # the last a hash: nothing of the machine is in a store
@@ -197,23 +201,30 @@ def _ingest_one(store: Path, job: Job) -> _Outcome:
     # Here, so that two workers load them at once and the process that only hands out work never does.
     from sleep2vec.formats.reader import read
     from sleep2vec.harmonization.pipeline import harmonize
+    from sleep2vec.harmonization.sleep_wake import without_unknown_stages
 
+    cohort = cohort_of(job.rules)
     step, cut_off = "read", None
     try:
         with _here(job) as path:
             recording = read(path, cohort=job.rules, companions=job.companions)
-            if recording.declared_s is not None:
-                held_h, promised_h = recording.duration_s / 3600, recording.declared_s / 3600
-                cut_off = f"{job.relative} holds {held_h:.2f} h of the {promised_h:.2f} h that its header promises"
+            cut_off = _cut_off(job, recording)
+            subject = job.participant.completed(recording.subject)
+            recording, notes = without_unknown_stages(
+                replace(recording, subject=subject),
+                is_flagged=subject.measures.get(SLEEP_WAKE_ONLY) == 1,
+                shorthand=cohort.file.scoring.sleep_shorthand,
+            )
             step = "harmonize"
             night = harmonize(
-                replace(recording, subject=job.participant.completed(recording.subject)),
+                recording,
                 night_id=job.night_id,
                 cohort=job.rules,
                 site=job.participant.site,
             )
+        notes = (*night.notes, *notes, *doubts_of_hum(night, cohort))
         step = "write"
-        write_night(store, replace(night, cohort=job.cohort), job.origin)
+        write_night(store, replace(night, cohort=job.cohort, notes=notes), job.origin)
     except (Sleep2vecError, OSError) as error:
         is_hopeless = step == "write" and getattr(error, "errno", None) in _HOPELESS
         return _Outcome(Failure(job.relative, step, " ".join(str(error).split())), None, is_hopeless)
@@ -221,6 +232,13 @@ def _ingest_one(store: Path, job: Job) -> _Outcome:
         reason = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}; please report this file"
         return _Outcome(Failure(job.relative, step, reason))
     return _Outcome(None, cut_off)
+
+
+def _cut_off(job: Job, recording: Recording) -> str | None:
+    if recording.declared_s is None:
+        return None
+    held_h, promised_h = recording.duration_s / 3600, recording.declared_s / 3600
+    return f"{job.relative} holds {held_h:.2f} h of the {promised_h:.2f} h that its header promises"
 
 
 @contextmanager

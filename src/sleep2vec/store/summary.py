@@ -10,6 +10,7 @@ from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 
 _MOST_CHANNELS = 4
+_YES_OR_NO = ("diagnosis.", "event.")
 
 
 def store_summary(rows: Sequence[ManifestRow]) -> dict[str, Any]:
@@ -33,6 +34,7 @@ def store_summary(rows: Sequence[ManifestRow]) -> dict[str, Any]:
         "modalities": {name: _coverage(rows, name) for name in MODALITIES},
         "cohorts": {cohort: _cohort_summary([row for row in rows if _cohort(row) == cohort]) for cohort in cohorts},
         "events": _event_coverage(rows),
+        "n_yes": dict(sorted(Counter(name for row in rows for name in row.measures if _is_yes(name, row)).items())),
         "measures": dict(sorted(Counter(name for row in rows for name in row.measures).items())),
     }
 
@@ -125,5 +127,11 @@ def _label_words(summary: dict[str, Any]) -> list[str]:
     lines += [
         f"{kind:<22}{found['n_nights']:>8}  {found['n_events']} events" for kind, found in summary["events"].items()
     ]
-    lines += [f"{measure:<22}{n:>8}" for measure, n in summary["measures"].items()]
+    for measure, n in summary["measures"].items():
+        yes = f"  {summary['n_yes'].get(measure, 0)} yes" if measure.startswith(_YES_OR_NO) else ""
+        lines.append(f"{measure:<22}{n:>8}{yes}")
     return lines
+
+
+def _is_yes(measure: str, row: ManifestRow) -> bool:
+    return measure.startswith(_YES_OR_NO) and row.measures[measure] == 1
