@@ -108,3 +108,17 @@ def test_waves_of_blood_pressure_are_no_breathing(source, seed):
     night = _heart(60, 15, source, change=0.0, slow=0.08, depth=0.0, seed=seed)
     assert "ibi" in night.samples
     assert "resp" not in night.samples
+
+
+def test_movements_in_a_belt_are_no_breaths_and_sighs_are():
+    """A 15-a-minute sine with a jolt of six times its size for 4 s, and a sigh of two and a half breaths."""
+    rate_hz, seconds = 16.0, 900
+    clock_s = np.arange(int(seconds * rate_hz)) / rate_hz
+    wave = np.sin(2 * np.pi * 0.25 * clock_s)
+    sigh = (clock_s >= 600) & (clock_s < 604)
+    wave[sigh] *= 2.5
+    jolt = (clock_s >= 300) & (clock_s < 304)
+    wave[jolt] += 6 * np.hanning(jolt.sum())
+    night = harmonize(Recording((Signal.from_array("Abdomen", wave, rate_hz, "", (-50, 50)),), float(seconds)))
+    assert np.flatnonzero(~night.valid["resp"]).tolist() == [10]
+    assert night.valid["belt"].all()

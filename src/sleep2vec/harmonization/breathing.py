@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.ndimage import maximum_filter1d
 
 from sleep2vec.harmonization.beat_shape import Beats
 from sleep2vec.harmonization.filters import BANDS, Band, apply_band
@@ -25,6 +26,7 @@ _RESPIRATORY = Band(_ABOVE_PRESSURE_HZ, None, low_order=4)
 # Successive intervals that differ by more than this share of themselves on average are no sinus rhythm (ours): their
 # pattern is not breathing's.
 _MOST_UNEVEN, _BEATS_AROUND = 0.25, 15
+_JOLT_MARGIN_S = 1.5
 # A segment has a spectrum where this share of it is known (ours).
 _KNOWN_SHARE = 0.7
 # The peaks of the two segments of a token agree within this (ours).
@@ -37,6 +39,18 @@ _LEAST_SHOWN = 0.2
 def breathing_band(samples_N: NDArray[np.float32], rate_hz: float) -> NDArray[np.floating]:
     """The 0.05-0.7 Hz of a breathing signal (N,) without NaN; zero phase."""
     return apply_band(samples_N, rate_hz, BANDS["resp"])
+
+
+def jolts(band_N: NDArray[np.floating], valid_L: NDArray[np.bool_], rate_hz: int) -> NDArray[np.bool_]:
+    """(N,) samples of a breathing waveform, whole tokens, within 1.5 s of a swing too large for a breath.
+
+    What moves is kept in the belt and the airflow; breaths cannot be read from it.
+    """
+    size_LS = np.abs(band_N).reshape(len(valid_L), -1)
+    typical = np.median(size_LS[valid_L].mean(axis=1)) if valid_L.any() else 0.0
+    large_N = np.abs(band_N) > threshold("jolt", "resp") * typical
+    jolted_N: NDArray[np.bool_] = maximum_filter1d(large_N, 2 * round(_JOLT_MARGIN_S * rate_hz) + 1)
+    return jolted_N if typical > 0 else np.zeros(len(band_N), dtype=bool)
 
 
 def breathing_of_beats(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from sleep2vec.cohorts.labels import ChannelRules
 from sleep2vec.harmonization.align import Grid
 from sleep2vec.harmonization.beat_shape import Beats
-from sleep2vec.harmonization.breathing import breathing_band, breathing_of_beats
+from sleep2vec.harmonization.breathing import breathing_band, breathing_of_beats, jolts
 from sleep2vec.harmonization.channel_match import Channel
 from sleep2vec.harmonization.filters import BANDS, describe
 from sleep2vec.harmonization.heartbeats import beats_of_ecg, beats_of_ppg
@@ -282,10 +282,11 @@ class Sensors:
         rate_hz = MODALITIES["resp"].rate_hz
         # Invalid tokens hold 0, which is the centre: they add nothing.
         band_N = breathing_band(sensor.samples_N, rate_hz)
-        band_N = np.where(np.repeat(sensor.valid_L, rate_hz * 30), band_N, np.nan)
-        steps = (f"the {modality} modality", describe(BANDS["resp"], rate_hz))
+        jolted_N = jolts(band_N, sensor.valid_L, rate_hz)
+        band_N = np.where(np.repeat(sensor.valid_L, rate_hz * 30) & ~jolted_N, band_N, np.nan)
+        steps = (f"the {modality} modality", describe(BANDS["resp"], rate_hz), f"{jolted_N.mean():.1%} jolts left out")
         story = Provenance(sensor.provenance.channels, reason, modality, steps, 0.0, 1.0)
-        missing = f"no {MODALITIES[modality].title}"
+        missing = f"no {MODALITIES[modality].title} without jolts"
         return from_values(band_N, "resp", self.grid.n_tokens, story, sensor.channels, missing, sensor.faults)
 
     def _resp_of_beats(
