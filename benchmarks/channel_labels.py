@@ -108,6 +108,7 @@ def _judged(facts: list[Fact], generic_only: bool) -> dict[str, Any]:
         "misses": [_miss(*item) for item in serving if item[0].trusted and not is_right(*item)],
         "misses among guessed": [_miss(*item) for item in serving if not item[0].trusted and not is_right(*item)],
         "other kinds": len([1 for fact, _ in others if fact.trusted]),
+        "other kinds, guessed": len([1 for fact, _ in others if not fact.trusted]),
         "other kinds taken": [_miss(*item) for item in others if item[0].trusted and item[1].taken],
         "other kinds taken, guessed": [_miss(*item) for item in others if not item[0].trusted and item[1].taken],
     }
@@ -135,12 +136,16 @@ def report(results: dict[str, Any]) -> str:
         )
     for name, (right, n) in own["right by certainty of the rule"].items():
         lines.append(f"{f'  of these, rule is {name!r} (trusted facts)':<44}{f'{right}/{n} {right / n:.1%}':>18}")
-    for name in ("other kinds taken", "other kinds taken, guessed"):
-        lines.append(f"{name + ' (must be 0)' * (name == 'other kinds taken'):<44}{len(own[name]):>18}")
+    for name, of in (("other kinds taken", "other kinds"), ("other kinds taken, guessed", "other kinds, guessed")):
+        must = " (must be 0)" if name == "other kinds taken" else ""
+        lines.append(f"{name + must:<44}{f'{len(own[name])} of {own[of]}':>18}")
     for name in ("misses", "other kinds taken", "misses among guessed", "other kinds taken, guessed"):
-        lines += ["", f"{name}: cohort, label, the source says, read as"]
+        lines += ["", f"{name} ({len(own[name])}): cohort, label, the source says, read as"]
         counted = Counter(map(tuple, own[name]))
-        lines += [f"  {cohort:<14.14} {alias!r:<28} {says:<20} {read_as}" for cohort, alias, says, read_as in counted]
+        lines += [
+            f"  {cohort:<14.14} {alias!r:<28} {says:<20} {read_as}" + (f" ({n} facts)" if n > 1 else "")
+            for (cohort, alias, says, read_as), n in counted.items()
+        ]
     return "\n".join(lines)
 
 

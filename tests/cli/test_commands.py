@@ -122,7 +122,7 @@ def test_ingest_then_inspect_and_verify_the_store(sleep2vec, recordings: Path, t
     assert "Traceback" not in outcome.err
     assert "unexpected" not in outcome.err
     words = sleep2vec("inspect", store, "--verify")
-    assert "1 nights of 1 people, 0.0 h" in words.out
+    assert "1 nights of 1 people (1 nights without a subject id, each counted as a person), 0.0 h" in words.out
     assert words.out.endswith("every night agrees with its checksum\n")
     assert json.loads(sleep2vec("inspect", store, "--json").out)["sites"] == {"mine/unknown": 1}
     path = store / "nights" / "good.s2v"
@@ -145,3 +145,19 @@ def test_simulate_writes_what_ingest_reads(sleep2vec, tmp_path: Path):
     facts = json.loads(sleep2vec("inspect", tmp_path / "store", "--json").out)
     assert (facts["n_nights"], facts["hours"], facts["n_age_unknown"]) == (1, 0.25, 0)
     assert facts["n_scored_nights"] == 1
+
+
+def test_inspect_of_a_folder_ends_with_what_to_know_of_the_cohort(sleep2vec, recordings: Path, tmp_path: Path):
+    (tmp_path / "shhs1-200001.edf").write_bytes((recordings / "good.edf").read_bytes())
+    outcome = sleep2vec("inspect", tmp_path, "--cohort", "shhs1")
+    assert outcome.code == 0
+    know = outcome.out.split("what to know of Sleep Heart Health Study, visit 1\n")[1]
+    assert "Both eye channels are against PG1" in know
+    told = json.loads(sleep2vec("inspect", tmp_path, "--cohort", "shhs1", "--json").out)
+    assert any("PG1" in trap for trap in told["traps"])
+
+
+def test_a_cohort_that_is_nearly_one_is_told_by_inspect_as_by_ingest(sleep2vec, recordings: Path):
+    assert "did you mean shhs1?" in sleep2vec("inspect", recordings, "--cohort", "shsh1").err
+    assert "did you mean shhs1 or shhs2?" in sleep2vec("ingest", recordings, "x", "--cohort", "shhs", "--dry-run").err
+    assert sleep2vec("inspect", recordings, "--cohort", "generic").err == ""

@@ -6,7 +6,7 @@ import json
 import re
 import zlib
 from fnmatch import fnmatch
-from pathlib import PurePath
+from pathlib import Path, PurePath
 
 import numpy as np
 import pytest
@@ -37,6 +37,7 @@ _WRONG_FACTS = {
     ("stages", "EMG"): "a label that says EMG is listed as ECG",
     ("stages", "ResMed_Flow"): "ResMed makes PAP machines; the observed headers list it as PAP",
     ("stages", "ResMed_Pressure"): "as ResMed_Flow",
+    ("stages", "SpO2Sta"): "a status by its name",
     ("stages", "CFLO"): "stands beside LEAK, IPAP and EPAP; hsp's same label is marked uncertain",
     ("nchsdb", "C-Flow"): "a second source, Luna's, has it as PAP",
     ("nchsdb", "C-flow"): "a second source, Luna's, has it as PAP",
@@ -377,3 +378,14 @@ def test_dod_codes_are_all_those_of_the_real_hypnograms(shared):
 def _arrays(path):
     with np.load(path) as held:
         return [held[key] for key in held.files if held[key].dtype.kind in "if"]
+
+
+def test_ucddb_is_what_an_audit_of_its_headers_lists(shared: Path):
+    with (shared / "real_data/ucddb_eeg/ucddb_audit.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["channel_names"]]
+    montage = cohort_of("ucddb").file.montages[0]
+    mine = [(channel.label, channel.rate_hz) for channel in montage.channels]
+    for row in rows:
+        labels = [label.strip().replace("Soud", "Sound") for label in row["channel_names"].split(";")]
+        rates = [float(rate) for rate in row["sampling_frequencies"].split(";")]
+        assert set(zip(labels, rates, strict=True)) <= set(mine), row["record_id"]

@@ -2,12 +2,15 @@
 
 import re
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
 from cohort_recordings import body_of
 
-from sleep2vec.cohorts.catalog import closest_cohort, cohort_of
+from sleep2vec.cohorts.catalog import closest_cohorts, cohort_of
+from sleep2vec.cohorts.schema import Dialect
+from sleep2vec.formats.annotations import ANNOTATION_READERS
 from sleep2vec.formats.edf_writer import write_edf
 from sleep2vec.store.ingest import ingest
 from sleep2vec.store.reader import Store
@@ -74,17 +77,70 @@ def test_the_example_makes_a_foreign_folder_readable(yaml: Path, tmp_path: Path)
 @pytest.mark.parametrize(
     ("change", "sentence"),
     [
-        (("kind: eeg", "knd: eeg"), r"rules\.0\.kind: Field required.*rules\.0\.knd"),
+        (("kind: eeg", "knd: eeg"), r"rules\.0\.kind: Field required(?s:.*)rules\.0\.knd: .* \(did you mean kind\?\)"),
         (("N3", "deep"), r"scoring\.stages\.tief"),
-        (("(?P<site>", "(?P<site"), r"cannot be compiled"),
+        (("(?P<site>", "(?P<site"), r"identity\.0: .* cannot be compiled"),
+        (("(?P<site>", "(?P<sit>"), r"identity\.0: .* names the group sit \(did you mean site\?\)"),
         (("mains_hz: 50", "mains_hz: 55"), r"mains_hz: Input should be 50 or 60"),
+        (("kind: abdomen", "kind: abdomn"), r"rules\.1\.kind: there is no kind 'abdomn' \(did you mean abdomen\?\)"),
+        (("dialect: timed_csv", "dialect: timed_cvs"), r"scoring\.files\.0\.dialect: .* \(did you mean timed_csv\?\)"),
+        (("age_years:", "age_yr:"), r"metadata\.0\.columns\.age_yr: .* \(did you mean age_years\?\)"),
+        (
+            ("{subject: patient_no}", "{person: patient_no}"),
+            r"metadata\.0\.key\.person: .* found are: site, subject, visit",
+        ),
+        (("{subject}_events", "{patient}_events"), r"scoring\.files\.1\.name: {patient} is found by no pattern"),
+        (("traps:", "preferences: {egg: [C4-M1]}\ntraps:"), r"preferences\.egg: .* \(did you mean e.g\?\)"),
+        (("traps:", "preferences: {eeg: [C4M1]}\ntraps:"), r"preferences\.eeg\.0: 'C4M1' .* \(did you mean C4-M1\?\)"),
+        (("sauerstoff", "{nosuch} x"), r"rules\.2\.patterns\.0: .* the macro {nosuch}, which does not exist"),
+        (("sauerstoff", "sauer(stoff"), r"rules\.2\.patterns\.0: .* cannot be compiled"),
+        (("hirnstrom 1", "Hirnstrom_1"), r"rules\.0\.patterns\.0: 'Hirnstrom_1' has 'H_', .* \('hirnstrom 1'\)"),
+        (("name: my_lab", "name: My Lab"), r"name: String should match"),
+        (("name: my_lab", "name: shhs1"), r"name: shhs1 is a cohort of the catalog"),
+        (
+            ("position, taken: false", "position"),
+            r"rules\.3\.kind: no modality is made from position; say `taken: false`",
+        ),
+        (("traps:", "trap:"), r"trap: there is no such field \(did you mean traps\?\)"),
+        (
+            ("diagnosis.hypertension", "diagnos.hypertension"),
+            r"measures\.diagnos\.hypertension: .* \(did you mean diagnosis",
+        ),
+        (('"2": female', '"2": woman'), r"metadata\.0\.columns\.sex\.codes: values must be female or male"),
     ],
 )
 def test_mistakes_in_a_cohort_file_are_told_with_their_place(yaml: Path, change: tuple[str, str], sentence: str):
+    assert change[0] in yaml.read_text()
     yaml.write_text(yaml.read_text().replace(*change, 1))
     with pytest.raises(RecipeError, match=sentence):
         cohort_of(str(yaml))
 
 
+def test_all_mistakes_are_told_at_once(yaml: Path):
+    text = (
+        yaml.read_text()
+        .replace("kind: abdomen", "kind: abdomn")
+        .replace("traps:", "trap:")
+        .replace("wach: W", "wach: X")
+    )
+    yaml.write_text(text.replace("age_years:", "age_yr:"))
+    with pytest.raises(RecipeError) as told:
+        cohort_of(str(yaml))
+    assert re.findall(r"^  (\S+):", str(told.value), flags=re.MULTILINE) == [
+        "scoring.stages.wach",
+        "trap",
+        "metadata.0.columns.age_yr",
+        "rules.1.kind",
+    ]
+
+
+def test_dialects_are_those_of_the_readers():
+    """Cohorts lie above formats and may not ask them: the list is written twice, and compared here."""
+    assert set(get_args(Dialect)) == set(ANNOTATION_READERS)
+
+
 def test_a_name_that_is_nearly_one():
-    assert (closest_cohort("shsh1"), closest_cohort("Sleep-EDF"), closest_cohort("zzz")) == ("shhs1", "sleep_edf", None)
+    assert closest_cohorts("shsh1") == ("shhs1",)
+    assert closest_cohorts("Sleep-EDF") == ("sleep_edf",)
+    assert closest_cohorts("shhs") == ("shhs1", "shhs2")
+    assert closest_cohorts("zzz") == ()

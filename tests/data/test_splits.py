@@ -38,7 +38,7 @@ configs = st.builds(SplitConfig, validation=st.floats(0, 0.99), test=st.floats(0
 @given(subjects, configs)
 def test_every_night_is_on_one_side_and_every_person_too(people, config):
     rows = rows_of(people)
-    split = split_nights(rows, config)
+    split = split_nights(rows, config, i_know=None in people)
     sides = (split.train, split.validation, split.test)
     assert sorted(night for side in sides for night in side) == sorted(r.night_id for r in rows)
     person_of = {r.night_id: r.person for r in rows}
@@ -51,11 +51,11 @@ def test_every_night_is_on_one_side_and_every_person_too(people, config):
 @given(subjects, configs, st.randoms())
 def test_the_order_of_the_rows_and_new_nights_of_the_same_people_change_no_ones_side(people, config, random):
     rows = rows_of(people)
-    before = split_nights(rows, config)
+    before = split_nights(rows, config, i_know=None in people)
     known = [r for r in rows if r.subject_id is not None]
     more = rows + [row(f"new{i}", r.subject_id) for i, r in enumerate(known)]
     random.shuffle(more)
-    after = split_nights(more, config)
+    after = split_nights(more, config, i_know=None in people)
     for side in ("train", "validation", "test"):
         assert set(getattr(before, side)) <= set(getattr(after, side))
 
@@ -153,7 +153,7 @@ def test_a_published_split_is_followed_to_the_letter(tmp_path):
         ("id,split\nP1,holdout\n", "puts P1 into 'holdout'; expected one of train, validation, test"),
         ("id,split\nP1,train\nP1,test\n", "puts P1 into train and into test; keep one"),
         ("id,split\nQ1,train\n", "names 1 ids, and none of them is a night or a person of the store"),
-        ("id,split\nn1,train\nn2,test\n", r"puts 1 people on two sides \(c/P1\)"),
+        ("id,split\nn1,train\nn2,test\n", r"puts 1 people on two sides \(c/p1\)"),
     ],
 )
 def test_a_wrong_split_file_says_so(tmp_path, text, sentence):
@@ -161,3 +161,37 @@ def test_a_wrong_split_file_says_so(tmp_path, text, sentence):
     path.write_text(text)
     with pytest.raises(UsageError, match=sentence):
         split_nights([row("n1", "P1"), row("n2", "P1"), row("n3", "P2")], SplitConfig(file=path))
+
+
+def test_nights_of_unknown_people_may_not_stand_on_two_sides():
+    rows = [row(f"n{i}", None) for i in range(10)]
+    with pytest.raises(
+        UsageError, match=r"10 nights have no subject_id \(n0, n1, n2 \.\.\.\) and stand on several sides"
+    ):
+        split_nights(rows, SplitConfig(validation=0.3, test=0.3))
+    assert len(split_nights(rows, SplitConfig(validation=0.3, test=0.3), i_know=True).test) == 3
+    assert len(split_nights(rows, SplitConfig(validation=0, test=0)).train) == 10
+
+
+def test_one_person_however_the_id_is_spelled():
+    rows = [row("a", "P1"), row("b", "p1"), row("c", "01"), row("d", "1"), row("e", "2")]
+    assert [r.person for r in rows] == ["c/p1", "c/p1", "c/1", "c/1", "c/2"]
+
+
+def test_a_published_subject_id_of_two_cohorts_is_refused(tmp_path, caplog):
+    path = tmp_path / "split.csv"
+    rows = [row("a", "1", "one"), row("b", "2", "one"), row("c", "1", "two"), row("d", "3", "two")]
+    path.write_text("subject_id,split\n1,test\n2,train\n")
+    with pytest.raises(UsageError, match=r"names 1, which is a person of several cohorts \(one/1, two/1\)"):
+        split_nights(rows, SplitConfig(file=path))
+    path.write_text("subject_id,split\none/1,test\n2,train\n9,train\n")
+    split = split_nights(rows, SplitConfig(file=path))
+    assert (split.train, split.test) == (("b",), ("a",))
+    assert "names 1 id(s) that the store does not hold (9)" in caplog.text
+    assert "does not name 2 night(s) of the store" in caplog.text
+
+
+def test_each_site_that_is_not_there_is_named():
+    rows = [row("a", "1", site="x"), row("b", "2", site="y")]
+    with pytest.raises(UsageError, match=r"the store has no site z; it has c/x, c/y"):
+        split_nights(rows, SplitConfig(test_sites=("x", "z")))

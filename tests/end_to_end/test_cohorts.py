@@ -4,6 +4,7 @@ The judges are the published names of files (the table below), the facts of `cha
 and writers of annotation files made from their public descriptions.
 """
 
+import inspect
 import json
 import re
 from dataclasses import dataclass
@@ -26,7 +27,9 @@ from sleep2vec.vocabulary.recording import Recording
 SEED = 11
 STAGES = np.random.default_rng(7).permutation(np.repeat(np.arange(5), 6)).tolist()
 EVENTS = [("obstructive_apnea", 65, 14), ("hypopnea", 200, 22), ("desaturation", 215, 30), ("arousal", 310, 5)]
-NO_EVENTS = ("sleep_edf_hypnogram", "boas_events", "isruc_text", "wsc_stg", "dod_json")
+LATE_S = 40.0  # no whole number of epochs: a start that is lost, or rounded, is found out
+NO_EVENTS = ("sleep_edf_hypnogram", "boas_events", "isruc_text", "ucddb_text", "wsc_stg", "dod_json")
+NO_DESATURATIONS = ("wsc_allscore", "cinc2018_arousal", "cinc2026_traces")
 # Kinds of the facts' vocabulary -> the modalities that such a channel may serve.
 SERVES = {
     "eeg": {"eeg"},
@@ -144,6 +147,7 @@ PUBLISHED = {
         "sub-1/eeg/sub-1_task-Sleep_acq-psg_eeg.edf", "sub-1/eeg/sub-1_task-Sleep_acq-psg_events.tsv",
         scorings.boas_events, "1",
     ),
+    "ucddb": Published("ucddb018.rec", "ucddb018_stage.txt", scorings.ucddb_text, "018"),
 }  # fmt: skip
 CATALOG = sorted(known_cohorts() - {"generic"})
 
@@ -180,7 +184,11 @@ def test_a_cohort_from_its_files_to_the_store(name: str, montage: Montage, tmp_p
     scoring = tmp_path / "in" / how.scoring
     scoring.parent.mkdir(parents=True, exist_ok=True)
     assert recording.start
-    how.writer(scoring, STAGES, EVENTS, recording.start)
+    # The first montage's scoring begins late, where its files can say so.
+    can_be_late = "late_s" in inspect.signature(how.writer).parameters
+    late_s = LATE_S if can_be_late and montage == cohort_of(name).file.montages[0] else 0.0
+    stages = STAGES[: int((recording.duration_s - late_s) // 30)]
+    how.writer(scoring, stages, EVENTS, recording.start, **({"late_s": late_s} if late_s else {}))
 
     report = ingest(tmp_path / "in", tmp_path / "store", cohort=name)
 
@@ -194,11 +202,17 @@ def test_a_cohort_from_its_files_to_the_store(name: str, montage: Montage, tmp_p
     assert all(store.valid(row.night_id, m).mean() > 0.5 for m in provenance), {
         m: float(store.valid(row.night_id, m).mean()) for m in provenance
     }
-    np.testing.assert_array_equal(store.stages(row.night_id), STAGES)
+    # Tokens are laid on the scorer's epochs: what lies before the first is unscored.
+    unscored = [np.nan] * int(late_s // 30)
+    np.testing.assert_array_equal(store.stages(row.night_id), [*unscored, *stages])
+    assert description["row"]["grid_start_s"] == late_s % 30
     assert str(row.subject_id).lower().lstrip("0").endswith(how.subject.lower().lstrip("0"))
     if how.writer.__name__ not in NO_EVENTS:
         found = {(e["kind"], round(e["onset_s"]), round(e["duration_s"])) for e in description["events"]}
-        assert {event for event in EVENTS if event[0] != "desaturation"} <= found
+        written = [
+            event for event in EVENTS if event[0] != "desaturation" or how.writer.__name__ not in NO_DESATURATIONS
+        ]
+        assert {(kind, round(onset_s + late_s), length_s) for kind, onset_s, length_s in written} <= found
 
 
 @pytest.mark.parametrize(("name", "montage"), MONTAGES)

@@ -66,3 +66,59 @@ def test_a_dead_belt_leaves_breathing_to_the_airflow():
     assert "belt" in night.absent
     assert night.provenance["resp"].source == "airflow"
     assert night.provenance["resp"].channels == ("Nasal Pressure",)
+
+
+def _heart(beats_per_minute, breaths_per_minute, source, *, change=0.04, slow=0.02, depth=0.12, seed=0):
+    """A night's only signal: beats (2 % jitter around `beats_per_minute`) that breathe and follow blood pressure."""
+    rate_hz, rng = 128, np.random.default_rng(seed)
+    time_s = np.arange(_SECONDS * rate_hz) / rate_hz
+    phase, usual = 2 * np.pi * breaths_per_minute / 60, 60 / beats_per_minute
+    samples, now = rng.normal(0, 0.02, len(time_s)), 0.5
+    waves = ((1.0, 0.0, 0.012),) if source == "ecg" else ((1.0, 0.28, 0.09), (0.35, 0.55, 0.09))
+    while now < _SECONDS - 1:
+        height = 1.0 + depth * np.sin(phase * now)
+        near = slice(max(0, int((now - 0.3) * rate_hz)), int((now + 1.0) * rate_hz))
+        for size, delay, width in waves:
+            samples[near] += height * size * np.exp(-0.5 * ((time_s[near] - now - delay) / width) ** 2)
+        wave = change * np.sin(phase * now) + slow * np.sin(2 * np.pi * 0.1 * now)
+        now += usual * (1 + wave + rng.normal(0, 0.01))
+    label, unit = ("ECG", "mV") if source == "ecg" else ("Pleth", "")
+    return harmonize(Recording((Signal.from_array(label, samples, rate_hz, unit, (-50, 50)),), _SECONDS))
+
+
+@pytest.mark.parametrize("source", ["ecg", "ppg"])
+@pytest.mark.parametrize(("beats", "breaths"), [(50, 28), (45, 24), (40, 22), (38, 18)])
+def test_breaths_too_fast_for_the_beats_are_not_told(beats, breaths, source):
+    """Sampled once a beat, f looks like (heart rate - f): 28 breaths at 50 beats look like 22."""
+    assert "resp" not in _heart(beats, breaths, source).samples
+
+
+@pytest.mark.parametrize("source", ["ecg", "ppg"])
+@pytest.mark.parametrize(("beats", "breaths"), [(60, 15), (75, 20), (100, 28)])
+def test_breaths_slow_enough_for_the_beats_are_told(beats, breaths, source):
+    night = _heart(beats, breaths, source)
+    assert night.valid["resp"].mean() >= 0.9
+    assert _rate_per_minute(night.samples["resp"]) == pytest.approx(breaths, abs=0.3)
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("source", ["ecg", "ppg"])
+def test_waves_of_blood_pressure_are_no_breathing(source, seed):
+    """0.1 Hz in the intervals, nothing of breathing anywhere."""
+    night = _heart(60, 15, source, change=0.0, slow=0.08, depth=0.0, seed=seed)
+    assert "ibi" in night.samples
+    assert "resp" not in night.samples
+
+
+def test_movements_in_a_belt_are_no_breaths_and_sighs_are():
+    """A 15-a-minute sine with a jolt of six times its size for 4 s, and a sigh of two and a half breaths."""
+    rate_hz, seconds = 16.0, 900
+    clock_s = np.arange(int(seconds * rate_hz)) / rate_hz
+    wave = np.sin(2 * np.pi * 0.25 * clock_s)
+    sigh = (clock_s >= 600) & (clock_s < 604)
+    wave[sigh] *= 2.5
+    jolt = (clock_s >= 300) & (clock_s < 304)
+    wave[jolt] += 6 * np.hanning(jolt.sum())
+    night = harmonize(Recording((Signal.from_array("Abdomen", wave, rate_hz, "", (-50, 50)),), float(seconds)))
+    assert np.flatnonzero(~night.valid["resp"]).tolist() == [10]
+    assert night.valid["belt"].all()

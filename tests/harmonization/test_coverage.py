@@ -39,3 +39,15 @@ def test_words_name_what_nobody_knows_first():
     words = coverage_of(FOLDER, cohort_of("generic")).words()
     assert words.index("labels that no rule knows") < words.index("Zorp") < words.index("labels that can serve")
     assert "eeg            3   100%  C4-M1 (2), C4 minus M1 (1)" in words
+
+
+def test_rates_that_the_cohort_does_not_have_are_told():
+    """SHHS 1: the EEG has 125 Hz (NSRR's montage page); a copy that somebody resampled has not."""
+    folder = [
+        ("a.edf", Recording((Signal.from_array("EEG", np.zeros(250 * 60), 250.0, "uV"),), 60.0)),
+        ("b.edf", Recording((Signal.from_array("EEG", np.zeros(125 * 60), 125.0, "uV"),), 60.0)),
+    ]
+    coverage = coverage_of(folder, cohort_of("shhs1"))
+    assert "EEG: expected 125 Hz, found 250 Hz in 1 of 2" in coverage.words()
+    assert coverage.facts()["labels"][0]["expected_hz"] == [125.0]
+    assert "expected" not in coverage_of(folder, cohort_of("generic")).words()

@@ -67,6 +67,36 @@ def test_a_channel_whose_clock_is_off_is_told_with_its_drift():
     assert not any("C4-M1 lasts" in note for note in night.notes)
 
 
+@pytest.mark.parametrize("sd_uv", [0.5, 0.9, 5.0, 30.0])
+@pytest.mark.parametrize("reach", [(-500.0, 500.0), (-3276.8, 3276.7), None])
+def test_a_chin_in_microvolts_whose_header_says_mv_is_overruled_and_told(sd_uv: float, reach):
+    chin = np.random.default_rng(0).normal(0, sd_uv, int(RATE_HZ * SECONDS))
+    night = night_of(Signal.from_array("Chin1-Chin2", chin, RATE_HZ, "mV", reach))
+    assert np.std(night.samples["emg"]) == pytest.approx(sd_uv, rel=0.2)
+    assert any("header says mV, which the amplitude rules out: taken as uV" in note for note in night.notes)
+
+
+@pytest.mark.parametrize("sd_uv", [1.5, 3.0])
+def test_a_small_eeg_whose_header_says_mv_is_overruled_and_not_refused(sd_uv: float):
+    night = night_of(Signal.from_array("C4-M1", eeg(sd_uv), RATE_HZ, "mV", (-500, 500)))
+    assert np.std(night.samples["eeg"]) == pytest.approx(sd_uv, rel=0.4)
+
+
+@settings(max_examples=60, deadline=None)
+@given(sd_uv=st.floats(0.5, 100.0), gain=st.floats(5, 100), hum_uv=st.sampled_from([0.0, 500.0]))
+def test_a_true_header_of_a_chin_is_never_overruled(sd_uv: float, gain: float, hum_uv: float):
+    """Any chin of 0.5 to 100 uV in mV, also under half a millivolt of hum."""
+    clock_s = np.arange(int(RATE_HZ * SECONDS)) / RATE_HZ
+    chin = np.random.default_rng(0).normal(0, sd_uv, len(clock_s)) + hum_uv * np.sin(2 * np.pi * 50 * clock_s)
+    samples = (chin / 1000).astype(np.float32)
+    reach = max(gain * (sd_uv + hum_uv), 100.0) / 1000
+    conversion = conversion_of(
+        Signal.from_array("Chin1-Chin2", samples, RATE_HZ, "mV", (-reach, reach)), samples, "chin"
+    )
+    assert conversion.doubt is None
+    assert conversion.factor == pytest.approx(1000.0)
+
+
 def test_shares_of_faults_are_in_the_provenance():
     samples = eeg()
     samples[: int(60 * RATE_HZ)] = 0.0

@@ -5,8 +5,9 @@ from functools import cache
 import numpy as np
 import pytest
 
+from sleep2vec.harmonization.contact import evenness
 from sleep2vec.harmonization.pipeline import harmonize
-from sleep2vec.harmonization.quality import THRESHOLDS, bridge, evenness, threshold
+from sleep2vec.harmonization.quality import THRESHOLDS, bridge, threshold
 from sleep2vec.vocabulary.recording import Recording, Signal
 
 _TOKENS = 12

@@ -12,7 +12,7 @@ import numpy as np
 from scipy.signal import resample_poly
 
 from sleep2vec.cohorts.schema import ChannelOfCohort, Montage
-from sleep2vec.simulation.simulated_night import SimulatedNight, simulate_night
+from sleep2vec.simulation.simulated_night import SimulatedNight, draw_person, simulate_night
 from sleep2vec.simulation.sites import SITES, Channel
 from sleep2vec.vocabulary.recording import Recording, Signal
 
@@ -52,7 +52,9 @@ _MICROVOLTS = {"uv": 1.0, "µv": 1.0, "mv": 1e-3, "v": 1e-6}
 def body_of(seed: int) -> SimulatedNight:
     """A quarter of an hour of one person, each sensor against an ideal reference."""
     site = replace(SITES["alpha"], channels=_BODY, mains_uv=0.3, loose_gain=0.0, apnea_median_per_hour=30.0)
-    return simulate_night(seed, site=site, hours=0.25)
+    # A heart fast enough for the breath to show in its beats.
+    person = replace(draw_person(np.random.default_rng(seed), site, f"body-{seed}"), heart_rate_bpm=66.0)
+    return simulate_night(seed, person=person, site=site, hours=0.25)
 
 
 def recording_of(montage: Montage, seed: int) -> Recording:
@@ -108,7 +110,7 @@ def _felt(
         case "heart_rate":
             return base["pulse"], 1
         case "ppg":
-            return _pulse_wave(night.truth.beat_times_s, n), RATE_HZ
+            return _pulse_wave(night.truth.beat_times_s, n) + rng.normal(0, 1, n), RATE_HZ
         case "emg_leg" | "emg_other":
             return rng.normal(0, 5, n), RATE_HZ
         case _:  # position, flags, snore, light ...

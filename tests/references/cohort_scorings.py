@@ -1,7 +1,8 @@
 """Annotation files as cohorts hand them out, written from their public descriptions and not by the package.
 
 Every writer takes stages (five-stage codes of 30 s epochs) and events ``(kind, onset_s, duration_s)`` with kinds of
-``EVENTS``, and the recording's start.
+``EVENTS``, both counted from when the scoring begins, and the recording's start. ``late_s`` is how long after the
+recording the scoring begins; a writer whose files cannot say so has no such argument.
 """
 
 import json
@@ -18,11 +19,15 @@ Event = tuple[str, float, float]
 _RK = {0: "0", 1: "1", 2: "2", 4: "5"}
 
 
+def _late(start: datetime, late_s: float) -> datetime:
+    return start + timedelta(seconds=late_s)
+
+
 def _rk(stages: Sequence[int]) -> list[str]:
     return [_RK.get(stage, "34"[i % 2]) for i, stage in enumerate(stages)]
 
 
-def nsrr_xml(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+def nsrr_xml(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime, late_s: float = 0.0) -> None:
     """https://github.com/nsrr/edf-editor-translator/wiki: concepts are ``NSRR name|name of the device``."""
     concept = {
         "0": "Wake|0",
@@ -40,16 +45,18 @@ def nsrr_xml(path: Path, stages: Sequence[int], events: Sequence[Event], start: 
     }
     rows = [
         "<ScoredEvent><EventType/><EventConcept>Recording Start Time</EventConcept><Start>0</Start>"
-        f"<Duration>{30 * len(stages)}</Duration><ClockTime>00.00.00 {start:%H.%M.%S}</ClockTime></ScoredEvent>"
+        f"<Duration>{late_s + 30 * len(stages):g}</Duration>"
+        f"<ClockTime>00.00.00 {start:%H.%M.%S}</ClockTime></ScoredEvent>"
     ]
     rows += [
         f"<ScoredEvent><EventType>{names[kind][0]}</EventType><EventConcept>{names[kind][1]}</EventConcept>"
-        f"<Start>{onset:.1f}</Start><Duration>{length:.1f}</Duration><SignalLocation>x</SignalLocation></ScoredEvent>"
+        f"<Start>{late_s + onset:.1f}</Start><Duration>{length:.1f}</Duration>"
+        "<SignalLocation>x</SignalLocation></ScoredEvent>"
         for kind, onset, length in events
     ]
     rows += [
         f"<ScoredEvent><EventType>Stages|Stages</EventType><EventConcept>{concept[code]}</EventConcept>"
-        f"<Start>{30 * i}.0</Start><Duration>30.0</Duration></ScoredEvent>"
+        f"<Start>{late_s + 30 * i:.1f}</Start><Duration>30.0</Duration></ScoredEvent>"
         for i, code in enumerate(_rk(stages))
     ]
     path.write_text(
@@ -81,24 +88,32 @@ def profusion_xml(path: Path, stages: Sequence[int], events: Sequence[Event], st
     )
 
 
-def sleep_edf_hypnogram(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+def sleep_edf_hypnogram(
+    path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime, late_s: float = 0.0
+) -> None:
     """EDF+ annotations alone (https://www.edfplus.info), with the words of Sleep-EDF; it has no events."""
     word = {"0": "W", "5": "R"}
     annotations = [
         edfio.EdfAnnotation(30.0 * i, 30.0, f"Sleep stage {word.get(code, code)}") for i, code in enumerate(_rk(stages))
     ]
-    edf = edfio.Edf([], annotations=annotations, recording=edfio.Recording(startdate=start.date()))
-    edf.starttime = start.time()
+    edf = edfio.Edf([], annotations=annotations, recording=edfio.Recording(startdate=_late(start, late_s).date()))
+    edf.starttime = _late(start, late_s).time()
     edf.write(path)
 
 
-def boas_events(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+def boas_events(
+    path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime, late_s: float = 0.0
+) -> None:
     """BIDS events of ds005555: digits 0-4 in `stage_hum`, the machine's opinion in `stage_ai`; no events."""
-    rows = [f"{30 * i}\t30\t{7680 * i + 1}\t{7680 * (i + 1)}\t0\t{stage}\t0" for i, stage in enumerate(stages)]
+    rows = [
+        f"{late_s + 30 * i:g}\t30\t{7680 * i + 1}\t{7680 * (i + 1)}\t0\t{stage}\t0" for i, stage in enumerate(stages)
+    ]
     path.write_text("\n".join(["onset\tduration\tbegsample\tendsample\toffset\tstage_hum\tstage_ai", *rows]) + "\n")
 
 
-def cinc2018_arousal(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+def cinc2018_arousal(
+    path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime, late_s: float = 0.0
+) -> None:
     """WFDB annotations at 200 Hz: a stage's name where it begins, events in brackets."""
     words = ("W", "N1", "N2", "N3", "R")
     names = {
@@ -108,10 +123,15 @@ def cinc2018_arousal(path: Path, stages: Sequence[int], events: Sequence[Event],
         "desaturation": "",
     }
     # The package takes a first annotation at sample 0 for a definition; PhysioNet counts from 1.
-    marks = [(max(1, 6000 * i), words[s]) for i, s in enumerate(stages) if i == 0 or s != stages[i - 1]]
+    marks = [
+        (max(1, round(200 * late_s) + 6000 * i), words[s]) for i, s in enumerate(stages) if i == 0 or s != stages[i - 1]
+    ]
     for kind, onset, length in events:
         if names[kind]:
-            marks += [(round(200 * onset), f"({names[kind]}"), (round(200 * (onset + length)), f"{names[kind]})")]
+            marks += [
+                (round(200 * (late_s + onset)), f"({names[kind]}"),
+                (round(200 * (late_s + onset + length)), f"{names[kind]})"),
+            ]
     marks.sort()
     wfdb.wrann(
         path.stem,
@@ -124,7 +144,9 @@ def cinc2018_arousal(path: Path, stages: Sequence[int], events: Sequence[Event],
     )
 
 
-def cinc2026_traces(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+def cinc2026_traces(
+    path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime, late_s: float = 0.0
+) -> None:
     """EDF channels of codes: stages 1 N3, 2 N2, 3 N1, 4 R, 5 W a epoch; events at 1 and 2 Hz."""
     code = {0: 5, 1: 3, 2: 2, 3: 1, 4: 4}
     seconds = 30 * len(stages)
@@ -143,8 +165,8 @@ def cinc2026_traces(path: Path, stages: Sequence[int], events: Sequence[Event], 
         edfio.EdfSignal(np.asarray(x, float), rate, label=label, physical_range=(0, 10), digital_range=(0, 10))
         for label, x, rate in traces
     ]
-    edf = edfio.Edf(signals, recording=edfio.Recording(startdate=start.date()), data_record_duration=30)
-    edf.starttime = start.time()
+    edf = edfio.Edf(signals, recording=edfio.Recording(startdate=_late(start, late_s).date()), data_record_duration=30)
+    edf.starttime = _late(start, late_s).time()
     edf.write(path)
 
 
@@ -153,13 +175,24 @@ def isruc_text(path: Path, stages: Sequence[int], events: Sequence[Event], start
     path.write_text("\n".join(str(5 if s == 4 else s) for s in stages) + "\n")
 
 
-def wsc_stg(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
-    """A table of epochs with two opinions; digits of Rechtschaffen & Kales."""
+def ucddb_text(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+    """One digit a line, in the order of the database: 0 W, 1 REM, 2 S1, 3 S2, 4 S3, 5 S4."""
+    path.write_text(
+        "\n".join({0: "0", 4: "1", 1: "2", 2: "3"}.get(s, "45"[i % 2]) for i, s in enumerate(stages)) + "\n"
+    )
+
+
+def wsc_stg(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime, late_s: float = 0.0) -> None:
+    """A table of epochs with two opinions, digits of Rechtschaffen & Kales; a log beside it tells their start."""
     rows = [f"{i + 1}\t{code}\t{code}" for i, code in enumerate(_rk(stages))]
+    log = f"{_late(start, late_s):%H:%M:%S} 1\tRecording Started\n{_late(start, late_s + 90):%H:%M:%S} 4\tLights Off\n"
+    (path.parent / path.name.replace(".stg.", ".log.")).write_text(log)
     path.write_text("\n".join(["Epoch\tUser-Defined Stage\tCAST-Defined Stage", *rows]) + "\n")
 
 
-def wsc_allscore(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+def wsc_allscore(
+    path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime, late_s: float = 0.0
+) -> None:
     """Lines of clock time and words."""
     words = ("W", "N1", "N2", "N3", "R")
     names = {"obstructive_apnea": "OBSTRUCTIVE APNEA", "hypopnea": "HYPOPNEA", "arousal": "AROUSAL"}
@@ -169,19 +202,23 @@ def wsc_allscore(path: Path, stages: Sequence[int], events: Sequence[Event], sta
             head = "AROUSAL" if kind == "arousal" else "RESPIRATORY EVENT"
             lines.append((onset, f"{head} - DUR: {length:.1f} SEC. - {names[kind]}"))
     lines.sort()
-    clock = [(start + timedelta(seconds=at)).strftime("%H:%M:%S.%f")[:-4] for at, _ in lines]
+    clock = [(_late(start, late_s) + timedelta(seconds=at)).strftime("%H:%M:%S.%f")[:-4] for at, _ in lines]
     path.write_text("\n".join(f"{time}\t{text}" for time, (_, text) in zip(clock, lines, strict=True)) + "\n")
 
 
-def luna_annot(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+def luna_annot(
+    path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime, late_s: float = 0.0
+) -> None:
     """https://zzz.bwh.harvard.edu/luna/ref/annotations: class, instance, channel, start, stop (elapsed s), meta."""
     words = ("W", "N1", "N2", "N3", "R")
-    rows = [f"{words[s]}\t.\t.\t{30 * i:.3f}\t{30 * (i + 1):.3f}\t." for i, s in enumerate(stages)]
-    rows += [f"{kind}\t.\t.\t{onset:.3f}\t{onset + length:.3f}\t." for kind, onset, length in events]
+    rows = [f"{words[s]}\t.\t.\t{late_s + 30 * i:.3f}\t{late_s + 30 * (i + 1):.3f}\t." for i, s in enumerate(stages)]
+    rows += [f"{kind}\t.\t.\t{late_s + onset:.3f}\t{late_s + onset + length:.3f}\t." for kind, onset, length in events]
     path.write_text("\n".join(["class\tinstance\tchannel\tstart\tstop\tmeta", *rows]) + "\n")
 
 
-def stages_csv(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+def stages_csv(
+    path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime, late_s: float = 0.0
+) -> None:
     """STAGES: clock times, with a space before every event's name."""
     words = ("Wake", "Stage1", "Stage2", "Stage3", "REM")
     names = {
@@ -191,11 +228,13 @@ def stages_csv(path: Path, stages: Sequence[int], events: Sequence[Event], start
         "desaturation": "Desaturation",
     }
     lines = [(30.0 * i, 30.0, words[s]) for i, s in enumerate(stages)] + [(on, dur, names[k]) for k, on, dur in events]
-    rows = [f"{start + timedelta(seconds=on):%H:%M:%S},{dur:.1f}, {text}" for on, dur, text in sorted(lines)]
+    rows = [
+        f"{_late(start, late_s) + timedelta(seconds=on):%H:%M:%S},{dur:.1f}, {text}" for on, dur, text in sorted(lines)
+    ]
     path.write_text("\n".join(["Start Time,Duration (seconds),Event", *rows]) + "\n")
 
 
-def hsp_csv(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+def hsp_csv(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime, late_s: float = 0.0) -> None:
     """HSP, site S0001: epoch, clock time, duration, event."""
     words = ("W", "N1", "N2", "N3", "R")
     names = {
@@ -207,13 +246,15 @@ def hsp_csv(path: Path, stages: Sequence[int], events: Sequence[Event], start: d
     lines = [(30.0 * i, 30.0, f"Sleep_stage_{words[s]}") for i, s in enumerate(stages)]
     lines += [(on, dur, names[k]) for k, on, dur in events]
     rows = [
-        f"{int(on // 30) + 1},{start + timedelta(seconds=on):%H:%M:%S},{dur:g},{text}"
+        f"{int(on // 30) + 1},{_late(start, late_s) + timedelta(seconds=on):%H:%M:%S},{dur:g},{text}"
         for on, dur, text in sorted(lines)
     ]
     path.write_text("\n".join(["epoch,time,duration,event", *rows]) + "\n")
 
 
-def nchsdb_tsv(path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime) -> None:
+def nchsdb_tsv(
+    path: Path, stages: Sequence[int], events: Sequence[Event], start: datetime, late_s: float = 0.0
+) -> None:
     """NCH Sleep DataBank: onset, duration, description."""
     words = ("W", "N1", "N2", "N3", "R")
     names = {
@@ -225,7 +266,7 @@ def nchsdb_tsv(path: Path, stages: Sequence[int], events: Sequence[Event], start
     lines = [(30.0 * i, 30.0, f"Sleep stage {words[s]}") for i, s in enumerate(stages)]
     lines += [(on, dur, names[k]) for k, on, dur in events]
     path.write_text(
-        "\n".join(["onset\tduration\tdescription", *(f"{o}\t{d}\t{t}" for o, d, t in sorted(lines))]) + "\n"
+        "\n".join(["onset\tduration\tdescription", *(f"{late_s + o}\t{d}\t{t}" for o, d, t in sorted(lines))]) + "\n"
     )
 
 

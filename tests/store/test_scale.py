@@ -3,6 +3,7 @@
 import csv
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -19,7 +20,7 @@ from sleep2vec.store.ingest import ingest, plan_ingest
 from sleep2vec.store.reader import Store
 from sleep2vec.store.remote_folder import CohortPlace
 from sleep2vec.store.verify import damaged_nights
-from sleep2vec.vocabulary.errors import UsageError
+from sleep2vec.vocabulary.errors import StoreError, UsageError
 
 N_NIGHTS, N_KILLS = 40, 5
 
@@ -163,3 +164,138 @@ def test_two_ingests_into_one_store_do_not_meet(three: Path, tmp_path: Path):
 def test_nothing_of_the_machine_is_in_the_store(three: Path):
     for name, data in files_of(three / "undisturbed").items():
         assert str(three).encode() not in data, name
+
+
+def test_a_night_id_that_is_a_path_is_refused_before_anything_is_touched(three: Path, tmp_path: Path):
+    """`night_id` of a table once named files outside of the store, and `ingest` removed them."""
+    (tmp_path / "in").mkdir()
+    shutil.copy(three / "in" / "n0.edf", tmp_path / "in" / "n0.edf")
+    sidecar = tmp_path / "keep.json"
+    sidecar.write_text("{}")
+    for night_id in (str(tmp_path / "keep"), "../../keep"):
+        (tmp_path / "in" / "participants.csv").write_text(f"file,night_id\nn0.edf,{night_id}\n")
+        with pytest.raises(UsageError, match=r"n0\.edf: .*night"):
+            ingest(tmp_path / "in", tmp_path / "store")
+    assert sidecar.exists()
+    assert not (tmp_path / "store").exists()
+
+
+def test_a_link_to_nowhere_is_listed_and_stops_nobody(three: Path, tmp_path: Path):
+    shutil.copytree(three / "in", tmp_path / "in")
+    (tmp_path / "in" / "gone.edf").symlink_to(tmp_path / "nowhere.edf")
+    (tmp_path / "in" / "loop.edf").symlink_to(tmp_path / "in" / "loop.edf")
+    report = ingest(tmp_path / "in", tmp_path / "store")
+    assert report.n_nights == 3
+    assert [failure.file for failure in report.failures] == ["gone.edf", "loop.edf"]
+
+
+def test_folders_behind_links_are_looked_into_once(three: Path, tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "site").symlink_to(three / "in", target_is_directory=True)
+    (tmp_path / "in" / "back").symlink_to(tmp_path / "in", target_is_directory=True)
+    assert ingest(tmp_path / "in", tmp_path / "store").n_nights == 3
+
+
+def test_failures_of_recordings_that_were_not_looked_at_stay(three: Path, tmp_path: Path):
+    shutil.copytree(three / "in", tmp_path / "in")
+    (tmp_path / "in" / "bad.edf").write_bytes(b"")
+    (tmp_path / "in" / "two\nlines.edf").write_bytes(b"")
+    store = tmp_path / "store"
+
+    def listed() -> list[str]:
+        lines = (store / "failures.csv").read_text().splitlines()
+        return [line.partition(",")[0] for line in lines[1:]]
+
+    ingest(tmp_path / "in", store)
+    assert listed() == ["bad.edf", "two\\nlines.edf"]
+    ingest(tmp_path / "in", store, only=["n0*"])
+    assert listed() == ["bad.edf", "two\\nlines.edf"]
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "worse.edf").write_bytes(b"")
+    ingest(tmp_path / "other", store)
+    assert listed() == ["bad.edf", "two\\nlines.edf", "worse.edf"]
+    (tmp_path / "in" / "bad.edf").unlink()
+    ingest(tmp_path / "in", store)
+    assert listed() == ["two\\nlines.edf", "worse.edf"]
+
+
+def test_a_recording_that_is_cut_off_becomes_a_night_and_is_told(three: Path, tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    data = (three / "in" / "n0.edf").read_bytes()
+    (tmp_path / "in" / "cut.edf").write_bytes(data[: int(0.6 * len(data))])
+    report = ingest(tmp_path / "in", tmp_path / "store")
+    assert report.n_nights == 1
+    assert "cut.edf holds 0.0" in report.cut_off[0]
+    assert "that its header promises" in report.cut_off[0]
+
+
+def test_a_full_disk_stops_the_ingest_and_keeps_what_is_there(three: Path, tmp_path: Path, monkeypatch):
+    real, written = ingest_module.write_night, []
+
+    def until_full(store, night, origin):
+        if written:
+            raise OSError(28, "No space left on device")
+        written.append(night.night_id)
+        return real(store, night, origin)
+
+    monkeypatch.setattr(ingest_module, "write_night", until_full)
+    with pytest.raises(StoreError, match=r"cannot be written to any more: .*No space left.* 1 nights were written"):
+        ingest(three / "in", tmp_path / "store")
+    monkeypatch.setattr(ingest_module, "write_night", real)
+    assert ingest(three / "in", tmp_path / "store").n_nights == 3
+    assert files_of(tmp_path / "store") == files_of(three / "undisturbed")
+
+
+def test_a_store_is_no_url(three: Path, tmp_path: Path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UsageError, match="is a URL, and a store is mapped into memory"):
+        ingest(three / "in", Path("memory://bucket/store"))
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_names_that_differ_in_letters_a_file_cannot_have_stay_apart(three: Path, tmp_path: Path):
+    (tmp_path / "in").mkdir()
+    for name in ("\u5f20\u4e09.edf", "\u674e\u56db.edf"):
+        shutil.copy(three / "in" / "n0.edf", tmp_path / "in" / name)
+    assert ingest(tmp_path / "in", tmp_path / "store").n_nights == 2
+
+
+def test_a_damaged_night_does_not_hide_the_others(three: Path, tmp_path: Path):
+    shutil.copytree(three / "undisturbed", tmp_path / "store")
+    (tmp_path / "store" / "nights" / "n1.json").write_text("{")
+    with pytest.raises(StoreError, match=r"1 night\(s\) are not in the manifest: .*n1\.json is damaged"):
+        ingest(three / "in", tmp_path / "store", only=["n0*"])
+    assert [row.night_id for row in Store(tmp_path / "store").rows] == ["n0", "n2"]
+
+
+@pytest.mark.parametrize(
+    ("table", "sentence"),
+    [
+        ("file,subject_id\nnight.edf,S1\n", "has a row for night.edf, and there are 2 of that name"),
+        ("file,age\nn0.edf,3\n", "has a column 'age', which is not read; did you mean 'age_years'"),
+        ("file,sex,sex\nn0.edf,F,F\n", "has the column sex more than once"),
+    ],
+)
+def test_a_table_of_participants_that_says_less_than_it_seems(three: Path, tmp_path: Path, table: str, sentence: str):
+    for folder in ("p1", "p2"):
+        (tmp_path / "in" / folder).mkdir(parents=True)
+        shutil.copy(three / "in" / "n0.edf", tmp_path / "in" / folder / "night.edf")
+    (tmp_path / "in" / "participants.csv").write_text(table)
+    with pytest.raises(UsageError, match=sentence):
+        ingest(tmp_path / "in", tmp_path / "store")
+
+
+def test_rows_that_fit_no_recording_are_told(three: Path, tmp_path: Path):
+    shutil.copytree(three / "in", tmp_path / "in")
+    (tmp_path / "in" / "participants.csv").write_text("file,sex\nn0.edf,F\nm0.edf,F\n")
+    assert "participants.csv: 1 row(s) fit no recording (m0.edf)." in ingest(tmp_path / "in", tmp_path / "store").notes
+
+
+def test_one_person_in_two_cohorts_of_the_same_people(three: Path, tmp_path: Path):
+    """SHHS 1 and 2 named in the table, as by --cohort."""
+    shutil.copytree(three / "in", tmp_path / "in")
+    table = "file,subject_id,cohort\nn0.edf,200001,shhs1\nn1.edf,200001,shhs2\nn2.edf,200002,shhs1\n"
+    (tmp_path / "in" / "participants.csv").write_text(table)
+    ingest(tmp_path / "in", tmp_path / "store")
+    people = [row.person for row in Store(tmp_path / "store").rows]
+    assert people[0] == people[1] != people[2]

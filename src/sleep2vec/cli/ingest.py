@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sleep2vec.cli.cohort_hint import hint_at_cohort
 from sleep2vec.cli.progress import progress_bar
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ def command(
     """
     from sleep2vec.store.ingest import ingest, plan_ingest
 
-    _hint_at_cohort(cohort)
+    hint_at_cohort(cohort)
     chosen = tuple(only or ())
     if dry_run:
         typer.echo(_plan_words(plan_ingest(cohort_dir, store, cohort=cohort, limit=limit, only=chosen)))
@@ -62,7 +63,11 @@ def command(
         f"{len(report.failures)} failed; {store} holds {report.n_nights}."
     )
     for note in report.notes:
-        typer.echo(f"  table {note}")
+        typer.echo(f"  {note}")
+    for told in report.cut_off[:_MOST_TOLD]:
+        typer.echo(f"  cut off: {told}", err=True)
+    if len(report.cut_off) > _MOST_TOLD:
+        typer.echo(f"  ... and {len(report.cut_off) - _MOST_TOLD} more are cut off", err=True)
     for failure in report.failures[:_MOST_TOLD]:
         typer.echo(f"  {failure.file} ({failure.step}): {failure.reason}", err=True)
     if len(report.failures) > _MOST_TOLD:
@@ -73,23 +78,10 @@ def command(
         raise typer.Exit(1)
 
 
-def _hint_at_cohort(cohort: str | None) -> None:
-    from sleep2vec.cohorts.catalog import closest_cohort, cohort_of
-
-    if cohort is None or cohort_of(cohort).has_file:
-        return
-    near = closest_cohort(cohort)
-    typer.echo(
-        f"the catalog has no cohort {cohort!r}{f' (did you mean {near}?)' if near else ''}; "
-        "labels are read by the generic rules.",
-        err=True,
-    )
-
-
 def _plan_words(plan: "Plan") -> str:
     waiting = {job.night_id for job in plan.waiting}
     lines = [f"{len(plan.waiting)} of {len(plan.jobs)} recordings would be made into nights; nothing was written."]
-    lines += [f"  table {note}" for note in plan.notes]
+    lines += [f"  {note}" for note in plan.notes]
     for job in plan.jobs:
         state = "new" if job.night_id in waiting else "there"
         person = job.participant.subject_id or "unknown person"

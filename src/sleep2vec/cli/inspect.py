@@ -1,11 +1,13 @@
 """`sleep2vec inspect`: what is in it, in words."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
+from sleep2vec.cli.cohort_hint import hint_at_cohort
 from sleep2vec.vocabulary.errors import UsageError
 
 NAME = "inspect"
@@ -23,6 +25,7 @@ def command(
     check: Annotated[bool, typer.Option("--verify", help="A store: compare every night with its checksum.")] = False,
 ) -> None:
     """Say what became of each channel of a recording, what labels would become, or what a store or a model holds."""
+    hint_at_cohort(cohort)
     if cohort is not None and target.is_dir() and not (target / "store.json").exists():
         words, facts = _folder(target, cohort)
     elif (target / "store.json").exists():
@@ -52,27 +55,43 @@ def _folder(folder: Path, cohort: str) -> tuple[str, dict[str, Any]]:
 
     with opened_place(folder) as place:
         jobs, notes = jobs_of(place, cohort=cohort)
-    recordings: list[tuple[str, Recording | str]] = []
-    for job in jobs:
-        try:
-            recordings.append((job.relative, read_recording(job.path)))
-        except (Sleep2vecError, OSError) as error:
-            recordings.append((job.relative, " ".join(str(error).split())))
-    coverage = coverage_of(recordings, cohort_of(cohort))
+
+    def recordings() -> Iterator[tuple[str, Recording | str]]:
+        """One at a time: a packed one lies unpacked on the disk as long as it is held."""
+        for job in jobs:
+            try:
+                yield job.relative, read_recording(job.path)
+            except (Sleep2vecError, OSError) as error:
+                yield job.relative, " ".join(str(error).split())
+
+    rules = cohort_of(cohort)
+    coverage = coverage_of(recordings(), rules)
+    traps = rules.file.traps if rules.has_file else ()
     n_scored = sum(any(companion.certain for companion in job.companions) for job in jobs)
     n_known = sum(job.participant.subject_id is not None for job in jobs)
     told = [f"scoring found beside {n_scored} of {len(jobs)} recordings, a person known by name or table for {n_known}"]
-    words = "\n".join([coverage.words(), "", *told, *(f"table {note}" for note in notes)])
-    return words, {**coverage.facts(), "n_with_scoring": n_scored, "n_with_person": n_known, "tables": notes}
+    known = ["", f"what to know of {rules.file.title or rules.name}", *(f"  {trap}" for trap in traps)] if traps else []
+    words = "\n".join([coverage.words(), "", *told, *notes, *known])
+    counts = {"n_with_scoring": n_scored, "n_with_person": n_known, "tables": notes, "traps": list(traps)}
+    return words, {**coverage.facts(), **counts}
 
 
 def _recording(path: Path, cohort: str | None) -> tuple[str, dict[str, Any]]:
-    from dataclasses import asdict
+    from collections import Counter
+    from dataclasses import asdict, replace
 
+    import numpy as np
+
+    from sleep2vec.cohorts.catalog import cohort_of
     from sleep2vec.formats.reader import read
     from sleep2vec.harmonization.pipeline import harmonize
+    from sleep2vec.harmonization.sleep_wake import without_unknown_stages
+    from sleep2vec.store.cohort_hum import doubts_of_hum
 
-    night = harmonize(read(path, cohort=cohort), night_id=path.stem, cohort=cohort)
+    shorthand = cohort_of(cohort).file.scoring.sleep_shorthand
+    recording, told = without_unknown_stages(read(path, cohort=cohort), is_flagged=False, shorthand=shorthand)
+    night = harmonize(recording, night_id=path.stem, cohort=cohort)
+    night = replace(night, notes=(*night.notes, *told, *doubts_of_hum(night, cohort_of(cohort))))
     facts = {
         "night": night.night_id,
         "n_tokens": night.n_tokens,
@@ -82,6 +101,8 @@ def _recording(path: Path, cohort: str | None) -> tuple[str, dict[str, Any]]:
             for name, story in night.provenance.items()
         },
         "absent": night.absent,
+        "n_scored_tokens": 0 if night.stages is None else int(np.isfinite(night.stages).sum()),
+        "events": dict(Counter(event.kind or "not understood" for event in night.events)),
         "channels": [asdict(decision) for decision in night.decisions],
         "repairs": night.repairs,
         "notes": night.notes,
@@ -91,11 +112,13 @@ def _recording(path: Path, cohort: str | None) -> tuple[str, dict[str, Any]]:
 
 def _model(folder: Path) -> tuple[str, dict[str, Any]]:
     from sleep2vec.model.checkpoint import CARD, load_config, load_weights
+    from sleep2vec.recipes.people import PEOPLE
 
     config = load_config(folder)
     n_parameters = sum(tensor.numel() for tensor in load_weights(folder).values())
     card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else f"{folder}: no card.md"
-    return f"{card}\n{n_parameters / 1e6:.2f} M parameters", {**config, "n_parameters": n_parameters}
+    facts = {name: value for name, value in config.items() if name != PEOPLE}
+    return f"{card}\n{n_parameters / 1e6:.2f} M parameters", {**facts, "n_parameters": n_parameters}
 
 
 def _store(folder: Path, check: bool) -> tuple[str, dict[str, Any]]:

@@ -8,6 +8,8 @@ import typer
 from sleep2vec.cli import demo, finetune, ingest, inspect, predict, pretrain, simulate
 from sleep2vec.vocabulary.errors import Sleep2vecError
 
+_INTERRUPTED = 130
+
 app = typer.Typer(
     name="sleep2vec",
     help="A night of any sensors in; sleep stages, their certainty and an embedding out. "
@@ -47,8 +49,16 @@ def run() -> None:
         _complain(f"{error.strerror or error}{f': {error.filename}' if error.filename else ''}")
         sys.exit(1)
     except KeyboardInterrupt:
-        _complain("stopped; run the same command again to go on.")
-        sys.exit(130)
+        _stopped()
+    except SystemExit as end:  # typer turns Ctrl-C into this
+        if end.code == _INTERRUPTED:
+            _stopped()
+        raise
+
+
+def _stopped() -> None:
+    _complain("stopped; run the same command again to go on.")
+    sys.exit(_INTERRUPTED)
 
 
 def _complain(sentence: str) -> None:

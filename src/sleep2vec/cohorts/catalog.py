@@ -1,23 +1,27 @@
 """The cohorts that the package knows, and those that a user describes in a YAML of his own."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from functools import cached_property, lru_cache
 from importlib import resources
 from pathlib import Path, PurePath
+from typing import Any
 
 import yaml
 from pydantic import ValidationError
 
 from sleep2vec.cohorts.labels import ChannelRules, compile_rules
+from sleep2vec.cohorts.mistakes import mistakes_of_meaning, mistakes_of_shape
 from sleep2vec.cohorts.schema import CohortFile
 from sleep2vec.vocabulary.errors import RecipeError
 from sleep2vec.vocabulary.scoring import ScoringWords
 from sleep2vec.vocabulary.stages import FIVE
 
 GENERIC = "generic"
+# Parts that the checks of others rest on.
+_OTHERS_NEED = frozenset({"identity", "macros", "electrodes"})
 _YAML_SUFFIXES = (".yaml", ".yml")
 
 
@@ -89,10 +93,10 @@ def _word(text: str) -> str:
 def cohort_of(name: str | None = None) -> Cohort:
     """The cohort called `name`, or described by the YAML at that path.
 
-    A name that has no file is a cohort read by the generic rules; `closest_name` tells what may have been meant.
+    A name that has no file is a cohort read by the generic rules; `closest_cohorts` tells what may have been meant.
 
     Raises:
-        RecipeError: the YAML is not there, does not fit the schema, or holds a pattern that cannot be compiled.
+        RecipeError: the YAML is not there or holds mistakes; all of them are told, each with its place.
     """
     if name is None:
         return Cohort(GENERIC, None)
@@ -103,10 +107,11 @@ def cohort_of(name: str | None = None) -> Cohort:
     return Cohort(name.lower() if known else name, _packaged(name.lower()) if known else None)
 
 
-def closest_cohort(name: str) -> str | None:
-    """The cohort whose name is most like `name`, if one is."""
-    found = get_close_matches(name.lower(), known_cohorts() - {GENERIC}, n=1)
-    return found[0] if found else None
+def closest_cohorts(name: str) -> tuple[str, ...]:
+    """Cohorts that `name` may have meant: those that begin like it, else the one most like it."""
+    names = sorted(known_cohorts() - {GENERIC})
+    begin = tuple(known for known in names if known.startswith(name.lower())) if name else ()
+    return begin or tuple(get_close_matches(name.lower(), names, n=1))
 
 
 @lru_cache
@@ -118,7 +123,9 @@ def known_cohorts() -> frozenset[str]:
 
 @lru_cache
 def _packaged(name: str) -> CohortFile:
-    return _parsed(resources.files(__package__).joinpath(f"{name}.yaml").read_text(encoding="utf-8"), f"{name}.yaml")
+    where = f"{name}.yaml"
+    text = resources.files(__package__).joinpath(where).read_text(encoding="utf-8")
+    return _parsed(text, where, names_of_others=())
 
 
 def _checked(path: Path) -> CohortFile:
@@ -126,28 +133,38 @@ def _checked(path: Path) -> CohortFile:
         text = path.expanduser().read_text(encoding="utf-8")
     except (OSError, UnicodeDecodeError) as error:
         raise RecipeError(f"the cohort file {path} cannot be read ({error}); name a YAML file in UTF-8.") from None
-    return _parsed(text, str(path))
+    return _parsed(text, str(path), names_of_others=known_cohorts())
 
 
-def _parsed(text: str, where: str) -> CohortFile:
+def _parsed(text: str, where: str, *, names_of_others: Collection[str]) -> CohortFile:
     try:
-        file = CohortFile.model_validate(yaml.safe_load(text))
+        raw = yaml.safe_load(text)
     except yaml.YAMLError as error:
         raise RecipeError(f"the cohort file {where} is no YAML: {error}") from None
-    except ValidationError as error:
-        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in error.errors())
-        raise RecipeError(f"the cohort file {where} does not fit: {wrong}.") from None
-    _check_patterns(file, where)
+    file, mistakes = _shaped(raw)
+    if file is not None:
+        generic = file if file.name == GENERIC else _packaged(GENERIC)
+        mistakes += mistakes_of_meaning(file, generic, names_of_others)
+    if mistakes or file is None:
+        raise RecipeError(_told(where, mistakes))
     return file
 
 
-def _check_patterns(file: CohortFile, where: str) -> None:
-    for pattern in file.identity:
-        try:
-            groups = set(re.compile(pattern).groupindex)
-        except re.error as error:
-            raise RecipeError(f"the cohort file {where}: identity {pattern!r} cannot be compiled: {error}.") from None
-        if not groups <= set(Identity.__dataclass_fields__):
-            unknown = ", ".join(sorted(groups - set(Identity.__dataclass_fields__)))
-            expected = ", ".join(Identity.__dataclass_fields__)
-            raise RecipeError(f"the cohort file {where}: identity {pattern!r} names {unknown}; known: {expected}.")
+def _shaped(raw: Any) -> tuple[CohortFile | None, list[str]]:
+    """The file and what does not fit the schema; then the file is that without the parts that do not."""
+    try:
+        return CohortFile.model_validate(raw), []
+    except ValidationError as error:
+        mistakes = mistakes_of_shape(error)
+        wrong = {str(part) for details in error.errors() for part in details["loc"][:1]}
+    if not isinstance(raw, dict) or wrong & _OTHERS_NEED:
+        return None, mistakes
+    rest = {name: value for name, value in raw.items() if name not in wrong} | (
+        {"name": "x"} if "name" in wrong else {}
+    )
+    return CohortFile.model_validate(rest), mistakes
+
+
+def _told(where: str, mistakes: Sequence[str]) -> str:
+    count = "a mistake" if len(mistakes) == 1 else f"{len(mistakes)} mistakes"
+    return "\n".join([f"the cohort file {where} has {count}:", *(f"  {mistake}" for mistake in mistakes)])

@@ -4,13 +4,14 @@ import csv
 import hashlib
 import io
 import json
+import logging
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from sleep2vec.store.manifest import ManifestRow
+from sleep2vec.store.manifest import ManifestRow, plain_id
 from sleep2vec.vocabulary.errors import UsageError
 
 Side = Literal["train", "validation", "test"]
@@ -21,6 +22,7 @@ _SIDE_OF_WORD: Mapping[str, Side] = {
     **dict.fromkeys(("validation", "val", "valid", "dev"), "validation"),
     **dict.fromkeys(("test", "testing", "eval"), "test"),
 }
+_LOGGER = logging.getLogger(__name__)
 _ID_COLUMNS = ("night_id", "subject_id", "nsrrid", "subject", "participant_id", "id")
 _MOST_TOLD = 3
 
@@ -87,15 +89,18 @@ def split_nights(rows: Sequence[ManifestRow], config: SplitConfig, *, i_know: bo
             nights[side_of[row.night_id]].append(row.night_id)
     if not i_know:
         _refuse_leaks(rows, side_of, config)
+        _refuse_strangers(rows, side_of)
     return Split(**{side: tuple(ids) for side, ids in nights.items()})
 
 
 def _drawn(rows: Sequence[ManifestRow], config: SplitConfig) -> dict[str, Side]:
     unit_of = _units(rows, config.by)
     held_out = {unit_of[row.night_id] for row in rows if {row.site, _site(row)} & set(config.test_sites)}
-    if config.test_sites and not held_out:
+    known = {name for row in rows for name in (row.site, _site(row))}
+    missing = [site for site in config.test_sites if site not in known]
+    if missing:
         sites = sorted({_site(row) for row in rows})
-        raise UsageError(f"the store has no site {', '.join(config.test_sites)}; it has {', '.join(sites)}.")
+        raise UsageError(f"the store has no site {', '.join(missing)}; it has {', '.join(sites)}.")
     units = sorted(set(unit_of.values()) - held_out, key=lambda unit: _rank(unit, config.seed))
     n_test = 0 if held_out else _n_units(config.test, len(units), len(units))
     n_validation = _n_units(config.validation, len(units), len(units) - n_test)
@@ -128,14 +133,33 @@ def _units(rows: Sequence[ManifestRow], by: Unit) -> dict[str, str]:
 def _published(rows: Sequence[ManifestRow], path: Path) -> dict[str, Side]:
     side_of_id = _split_file(path)
     side_of: dict[str, Side] = {}
+    used: dict[str, set[str]] = {}
     for row in rows:
         for name in (row.night_id, row.person, row.subject_id):
-            if name is not None and _plain(name) in side_of_id:
-                side_of[row.night_id] = side_of_id[_plain(name)]
+            if name is not None and plain_id(name) in side_of_id:
+                side_of[row.night_id] = side_of_id[plain_id(name)]
+                used.setdefault(plain_id(name), set()).add(row.person)
                 break
     if not side_of:
         raise UsageError(f"{path} names {len(side_of_id)} ids, and none of them is a night or a person of the store.")
+    shared = sorted(name for name, people in used.items() if len(people) > 1)
+    if shared:
+        people = sorted(used[shared[0]])
+        raise UsageError(
+            f"{path} names {shared[0]}, which is a person of several cohorts ({', '.join(people[:_MOST_TOLD])}); write "
+            "cohort/subject_id or night ids."
+        )
+    _tell_unmatched(path, sorted(set(side_of_id) - set(used)), len(rows) - len(side_of))
     return side_of
+
+
+def _tell_unmatched(path: Path, unused: Sequence[str], n_left_out: int) -> None:
+    """A published split may name more people than a store holds, or fewer: both are said, neither is wrong."""
+    if unused:
+        told = ", ".join(unused[:_MOST_TOLD]) + (" ..." if len(unused) > _MOST_TOLD else "")
+        _LOGGER.warning("%s names %d id(s) that the store does not hold (%s).", path, len(unused), told)
+    if n_left_out:
+        _LOGGER.warning("%s does not name %d night(s) of the store: they are not used.", path, n_left_out)
 
 
 def _split_file(path: Path) -> dict[str, Side]:
@@ -149,8 +173,8 @@ def _split_file(path: Path) -> dict[str, Side]:
         side = _SIDE_OF_WORD.get(word.strip().lower())
         if side is None:
             raise UsageError(f"{path} puts {name} into {word!r}; expected one of {', '.join(SIDES)}.")
-        if side_of_id.setdefault(_plain(name), side) != side:
-            raise UsageError(f"{path} puts {name} into {side_of_id[_plain(name)]} and into {side}; keep one.")
+        if side_of_id.setdefault(plain_id(name), side) != side:
+            raise UsageError(f"{path} puts {name} into {side_of_id[plain_id(name)]} and into {side}; keep one.")
     return side_of_id
 
 
@@ -190,17 +214,33 @@ def _refuse_leaks(rows: Sequence[ManifestRow], side_of: Mapping[str, Side], conf
             how = f"the split file {config.file}" if config.file else f"splitting by {config.by}"
             many = {"person": "people", "family": "families"}[what]
             raise UsageError(
-                f"{how} puts {len(torn)} {many} on two sides ({told}), so that scores would be too good; split by "
-                "family (split.by=family), mend the file, or, if you mean it, add --i-know."
+                f"{how} puts {len(torn)} {many} on two sides ({told}), so that scores would be too good; "
+                f"{_way_out(what, config)}, or, if you mean it, add --i-know."
             )
+
+
+def _way_out(what: str, config: SplitConfig) -> str:
+    if config.file:
+        return "mend the file"
+    if what == "family" and config.by == "family":
+        return "give every night of a person the same family_id"
+    return "split by family (split.by=family)"
+
+
+def _refuse_strangers(rows: Sequence[ManifestRow], side_of: Mapping[str, Side]) -> None:
+    """Nights of unknown people: nobody can say that two of them are not one person's."""
+    strangers = [row.night_id for row in rows if row.subject_id is None and row.night_id in side_of]
+    if len({side_of[night_id] for night_id in strangers}) > 1:
+        told = ", ".join(strangers[:_MOST_TOLD]) + (" ..." if len(strangers) > _MOST_TOLD else "")
+        raise UsageError(
+            f"{len(strangers)} nights have no subject_id ({told}) and stand on several sides, so one person may stand "
+            "on two; give ids (column subject_id of participants.csv, or a cohort file's identity) and ingest again, "
+            "or, if each night is of another person, add --i-know."
+        )
 
 
 def _site(row: ManifestRow) -> str:
     return f"{row.cohort or 'unknown'}/{row.site or 'unknown'}"
-
-
-def _plain(name: str) -> str:
-    return name.strip().lower()
 
 
 def _n_units(share: float, total: int, available: int) -> int:

@@ -2,7 +2,9 @@
 
 import csv
 import re
+from collections.abc import Iterable
 from datetime import datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 
 from sleep2vec.vocabulary.errors import UnreadableFileError
@@ -10,8 +12,10 @@ from sleep2vec.vocabulary.scoring import NO_DATE
 
 _LARGEST_BYTES = 200_000_000
 _BYTE_ORDER_MARKS = {b"\xff\xfe": "utf-16", b"\xfe\xff": "utf-16", b"\xef\xbb\xbf": "utf-8-sig"}
+_DECIMAL_COMMA = re.compile(r"\s*-?\d+,\d+[ ]+[^\s,]")  # "30,5 N2"
 _CLOCK = re.compile(r"(\d{1,2}):(\d{2}):(\d{2}(?:[.,]\d+)?)\s*([AaPp][Mm])?")
-_DATES = ("%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d")
+_DATES = ("%Y-%m-%d", "%d/%m/%Y", "%m/%d/%Y", "%d.%m.%Y", "%Y/%m/%d", "%d-%b-%Y", "%d %b %Y")
+_LONGEST_DAYS = 3
 
 
 def text_of(path: Path) -> str:
@@ -41,6 +45,8 @@ def rows_of(text: str) -> list[list[str]]:
     lines = [line for line in text.splitlines() if line.strip()]
     head = lines[:5]
     mark = next((mark for mark in "\t;," if head and all(mark in line for line in head[:2])), None)
+    if mark == "," and all(_DECIMAL_COMMA.match(line) for line in head):
+        mark = None
     if mark is None:
         return [line.split() for line in lines]
     try:
@@ -52,13 +58,17 @@ def rows_of(text: str) -> list[list[str]]:
 class Clock:
     """Reads times of one column, elapsed or of the day, in seconds from the first.
 
+    Args:
+        column: the texts of the column, from which the order of day and month is told: that of which all are dates, in
+            order of time, within three days.
+
     Attributes:
         start: Local time of zero; on `NO_DATE` where only times of day are written; None where times are elapsed.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, column: Iterable[str] = ()) -> None:
         self.start: datetime | None = None
-        self._day_format: str | None = None
+        self._forms = _forms_of(column)
         self._last: datetime | None = None
 
     def seconds(self, text: str, *, follows: bool = True) -> float | None:
@@ -74,7 +84,6 @@ class Clock:
         if moment is None:
             return None
         if self.start is None:
-            # "00:00:00" at the head is where counting starts, not midnight.
             self.start = moment
         if moment.date() == NO_DATE:
             anchor = self._last if follows and self._last is not None else self.start
@@ -82,11 +91,6 @@ class Clock:
                 moment += timedelta(days=1)
         self._last = moment
         return (moment - self.start).total_seconds()
-
-    @property
-    def is_elapsed(self) -> bool:
-        """Whether the times began at 00:00:00 without a date, so that they count from the recording's first sample."""
-        return self.start is None or self.start == datetime.combine(NO_DATE, datetime.min.time())
 
     def _moment(self, text: str) -> datetime | None:
         match = _CLOCK.search(text)
@@ -105,13 +109,28 @@ class Clock:
     def _day(self, text: str) -> datetime | None:
         if not text:
             return datetime.combine(NO_DATE, datetime.min.time())
-        for form in (self._day_format,) if self._day_format else _DATES:
-            try:
-                day = datetime.strptime(text, form)
-            except ValueError:
-                continue
-            self._day_format = form
-            return day
+        return next((day for form in self._forms if (day := _date(text, form)) is not None), None)
+
+
+def _forms_of(column: Iterable[str]) -> tuple[str, ...]:
+    """The way in which all dates of a column are written, first, then the others."""
+    heads = (text[: match.start()].strip(" T,") for text in column if (match := _CLOCK.search(text)))
+    texts = list(dict.fromkeys(head for head in heads if head))
+
+    def misfit(form: str) -> tuple[int, bool, bool]:
+        days = [_date(text, form) for text in texts]
+        known = [day for day in days if day is not None]
+        ordered = all(one <= other for one, other in pairwise(known))
+        together = not known or max(known) - min(known) <= timedelta(days=_LONGEST_DAYS)
+        return days.count(None), not together, not ordered
+
+    return tuple(sorted(_DATES, key=misfit)) if texts else _DATES
+
+
+def _date(text: str, form: str) -> datetime | None:
+    try:
+        return datetime.strptime(text, form)
+    except ValueError:
         return None
 
 

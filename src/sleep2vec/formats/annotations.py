@@ -7,10 +7,19 @@ from types import MappingProxyType
 from sleep2vec.formats.annotation_text import number_of, rows_of, text_of
 from sleep2vec.formats.edf_annotations import read_hypnogram
 from sleep2vec.formats.event_traces import read_event_traces
-from sleep2vec.formats.scoring_tables import looks_like_table, read_luna_annot, read_table, read_timed_lines
+from sleep2vec.formats.luna_annotations import read_luna_annot
+from sleep2vec.formats.scoring_tables import looks_like_table, read_table
 from sleep2vec.formats.scoring_xml import read_nsrr_xml, read_profusion_xml, read_scoring_xml
 from sleep2vec.formats.stage_lists import read_dreem_json, read_stage_text, read_stanford_stages
-from sleep2vec.formats.wfdb_annotations import read_wfdb_apnea, read_wfdb_arousal, read_wfdb_stages
+from sleep2vec.formats.timed_lines import read_timed_lines
+from sleep2vec.formats.wfdb_annotations import (
+    is_rdann_text,
+    read_rdann_stages,
+    read_wfdb_apnea,
+    read_wfdb_arousal,
+    read_wfdb_stages,
+)
+from sleep2vec.formats.wsc_stages import read_wsc_stages
 from sleep2vec.vocabulary.errors import UnreadableFileError
 from sleep2vec.vocabulary.scoring import EVERYBODYS_WORDS, Scoring, ScoringWords
 
@@ -33,8 +42,10 @@ ANNOTATION_READERS: MappingProxyType[str, _Reader] = MappingProxyType(
         "dreem_json": read_dreem_json,
         "stanford_stages": read_stanford_stages,
         "wfdb_st": read_wfdb_stages,
+        "rdann_text": read_rdann_stages,
         "wfdb_apn": read_wfdb_apnea,
         "wfdb_arousal": read_wfdb_arousal,
+        "wsc_stg": read_wsc_stages,
     }
 )
 _BY_ENDING: MappingProxyType[str, _Reader] = MappingProxyType(
@@ -90,6 +101,8 @@ def _edf(path: Path, words: ScoringWords) -> Scoring:
 
 def _text(path: Path, words: ScoringWords) -> Scoring:
     text = text_of(path)
+    if is_rdann_text(text):
+        return read_rdann_stages(path, words)
     if looks_like_table(text):
         return read_table(path, words)
     head = rows_of(text[:5_000])[:20]

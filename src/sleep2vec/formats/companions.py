@@ -4,7 +4,7 @@ import bisect
 import fnmatch
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -37,6 +37,7 @@ _USUAL_NAMES = (
 )
 # A plain table or text may be anything: it is taken only if it can be read as a scoring.
 _MAYBE_NAMES = ("{stem}.csv", "{stem}.tsv", "{stem}.txt", "{stem}.json")
+_MOST_OTHERS = 5
 _BIDS = re.compile(r"(?P<entities>.+)_(?:eeg|psg|nirs|ieeg)", re.IGNORECASE)
 _RECORDING_SUFFIX = re.compile(r"\.(edf|bdf|rec|hea)(\.(gz|xz|bz2))?", re.IGNORECASE)
 
@@ -62,14 +63,19 @@ class FileIndex:
     """The names of all files below a folder, from one walk: 42,000 nights do not cost 42,000 listings."""
 
     def __init__(self, paths: Iterator[Path]) -> None:
+        self.unreadable: list[tuple[Path, str]] = []
+        """Folders that could not be looked into, and why."""
         self._paths_of: dict[str, list[Path]] = {}
         for path in paths:
             self._paths_of.setdefault(path.name.lower(), []).append(path)
 
     @classmethod
     def of(cls, root: Path) -> "FileIndex":
-        """Every file below `root`; hidden folders are left out."""
-        return cls(_below(root))
+        """Every file below `root`, through links to folders; hidden folders are left out."""
+        unreadable: list[tuple[Path, str]] = []
+        index = cls(_below(root, unreadable))
+        index.unreadable = unreadable
+        return index
 
     @classmethod
     def of_folder(cls, folder: Path) -> "FileIndex":
@@ -126,16 +132,32 @@ def companions_of(
     found: dict[Path, Companion] = {}
     if cohort is not None:
         fields = {"stem": stem, **(identity.fields if identity else {})}
+        named = [
+            (file, path)
+            for file in cohort.file.scoring.files
+            if (name := _filled(file.name, fields))
+            for path in index.named(name, recording)
+        ]
         for file in cohort.file.scoring.files:
-            name = _filled(file.name, fields)
-            for path in index.named(name, recording)[:1] if name else ():
-                how = f"as {cohort.name} names it ({file.name})"
+            path = next((path for other, path in named if other is file), None)
+            if path is not None:
+                others = [p for other, p in named if p != path and (other is file or other.scorer != file.scorer)]
+                how = f"as {cohort.name} names it ({file.name}){_others(others)}"
                 found.setdefault(path, Companion(path, file.dialect, how))
     for name, certain in _usual(recording, stem):
         for path in index.named(name, recording)[:1]:
             if path != recording:
                 found.setdefault(path, Companion(path, None, "by its name", certain))
     return tuple(found.values())
+
+
+def _others(paths: Sequence[Path]) -> str:
+    """That other scorers' files lie there, which are not used beside this one."""
+    if not paths:
+        return ""
+    places = [f"{path.parent.name}/{path.name}" for path in dict.fromkeys(paths)]
+    more = f" and {len(places) - _MOST_OTHERS} more" if len(places) > _MOST_OTHERS else ""
+    return f"; others lie there and were not used: {', '.join(places[:_MOST_OTHERS])}{more}"
 
 
 def _usual(recording: Path, stem: str) -> Iterator[tuple[str, bool]]:
@@ -161,8 +183,17 @@ def _stem(path: Path) -> str:
     return _RECORDING_SUFFIX.sub("", path.name) if _RECORDING_SUFFIX.search(path.name) else path.stem
 
 
-def _below(root: Path) -> Iterator[Path]:
-    for folder, folders, names in os.walk(root):
+def _below(root: Path, unreadable: list[tuple[Path, str]]) -> Iterator[Path]:
+    def tell(error: OSError) -> None:
+        unreadable.append((Path(error.filename), error.strerror or str(error)))
+
+    seen: set[str] = set()
+    for folder, folders, names in os.walk(root, onerror=tell, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link that leads back, or to where another one led
+            folders[:] = []
+            continue
+        seen.add(real)
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         yield from (Path(folder) / name for name in sorted(names))
 

@@ -54,7 +54,13 @@ def read_edf(path: Path) -> Recording:
         subject=_subject(header.patient, start, repairs),
         repairs=tuple(repairs),
         source=path.name,
+        declared_s=_declared_s(header),
     )
+
+
+def _declared_s(header: EdfHeader) -> float | None:
+    """What the header promises of a file that is cut off."""
+    return header.n_records_declared * header.record_s if header.n_records_declared > header.n_records else None
 
 
 @dataclass(frozen=True)
@@ -72,16 +78,18 @@ class _Samples:
         return self.channel.samples_per_record / self.header.record_s
 
     @property
-    def places(self) -> list[tuple[int, int]]:
-        """First sample in the recording, and number of samples, of each segment."""
+    def places(self) -> list[tuple[int, int, int]]:
+        """First sample in the recording, first sample in the file, and number of samples, of each segment."""
         per_record = self.channel.samples_per_record
         return [
-            (int(np.floor(s.onset_s * self.rate_hz + 0.5)), s.n_records * per_record) for s in self.timeline.segments
+            (int(np.floor(s.onset_s * self.rate_hz + 0.5)), s.first_record * per_record, s.n_records * per_record)
+            for s in self.timeline.segments
         ]
 
     @property
     def n_samples(self) -> int:
-        return sum(self.places[-1])
+        first, _, length = self.places[-1]
+        return first + length
 
     def __call__(self) -> NDArray[np.float32]:
         digital = digital_samples(self.header, self.channel)
@@ -93,10 +101,8 @@ class _Samples:
         if len(self.places) == 1:
             return physical
         placed = np.full(self.n_samples, np.nan, dtype=np.float32)
-        read = 0
-        for first, length in self.places:
-            placed[first : first + length] = physical[read : read + length]
-            read += length
+        for first, in_file, length in self.places:
+            placed[first : first + length] = physical[in_file : in_file + length]
         return placed
 
 

@@ -63,6 +63,7 @@ class EdfHeader:
 
     Attributes:
         n_records: Whole data records that the file really holds.
+        n_records_declared: What its header promises, at least `n_records`.
         record_s: Length of a data record in seconds; 0 only where all channels are annotations.
         start: Time of day of the header (whole seconds; EDF+ keeps the fraction in the first annotation), or None.
         patient: The field "local patient identification".
@@ -75,6 +76,7 @@ class EdfHeader:
     n_bytes: int
     channels: tuple[ChannelHeader, ...]
     n_records: int
+    n_records_declared: int
     record_s: float
     start: datetime | None
     patient: str
@@ -145,12 +147,14 @@ def read_header(path: Path) -> EdfHeader:
     if foreign:
         repairs.append(f"Header texts that are not ASCII were read as {', '.join(dict.fromkeys(foreign))}.")
     record_bytes = bytes_per_sample * sum(channel.samples_per_record for channel in channels)
+    n_records = _n_records(path, fixed[236:244], size - n_bytes, record_bytes, repairs)
     return EdfHeader(
         path=path.absolute(),  # samples are read later, perhaps from another working directory
         bytes_per_sample=bytes_per_sample,
         n_bytes=n_bytes,
         channels=channels,
-        n_records=_n_records(path, fixed[236:244], size - n_bytes, record_bytes, repairs),
+        n_records=n_records,
+        n_records_declared=max(n_records, _count(fixed[236:244]) or 0),
         record_s=_record_s(path, fixed[244:252], channels, repairs),
         start=_start(fixed[168:176], fixed[176:184], recording, repairs),
         patient=patient,

@@ -10,6 +10,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class Timeline:
     """Where the records belong.
 
     Attributes:
-        segments: In order of time, without overlap.
+        segments: In order of time, without overlap; the file may have them in another order.
         duration_s: From the first sample to the last, gaps included.
         first_onset_s: When the first sample was taken, counted from the start that the header gives; annotations
             count from there too.
@@ -108,30 +109,48 @@ def _by_stamps(
     header: EdfHeader, onsets_R: NDArray[np.float64], first_onset_s: float
 ) -> tuple[Timeline, tuple[str, ...]]:
     fastest_hz = max(c.samples_per_record for c in header.channels if not c.is_annotation) / header.record_s
+    tolerance_s = 0.5 / fastest_hz
+    pieces = _pieces(header, onsets_R, tolerance_s)
+    ordered = sorted(pieces, key=lambda piece: piece.onset_s)
     segments: list[Segment] = []
-    first, start_s, early = 0, 0.0, 0
-    for record in range(1, header.n_records):
-        late_s = onsets_R[record] - (start_s + (record - first) * header.record_s)  # NaN: not known, so no gap
-        early += late_s < -0.5 / fastest_hz
-        if late_s > 0.5 / fastest_hz:
-            segments.append(Segment(first, record - first, start_s))
-            first, start_s = record, float(onsets_R[record])
-    segments.append(Segment(first, header.n_records - first, start_s))
+    end_s, early = 0.0, 0
+    for piece in ordered:
+        overlaps = bool(segments) and piece.onset_s < end_s - tolerance_s
+        early += piece.n_records * overlaps
+        onset_s = end_s if overlaps else piece.onset_s
+        segments.append(Segment(piece.first_record, piece.n_records, onset_s))
+        end_s = onset_s + piece.n_records * header.record_s
 
-    duration_s = start_s + (header.n_records - first) * header.record_s
     repairs = []
-    if len(segments) > 1:
-        missing_s = duration_s - header.n_records * header.record_s
-        repairs.append(
-            f"The recording has {len(segments) - 1} gap(s), {missing_s:.6g} s together; they were filled with NaN."
-        )
+    missing_s = end_s - header.n_records * header.record_s
+    n_gaps = sum(
+        after.onset_s - (before.onset_s + before.n_records * header.record_s) > tolerance_s
+        for before, after in pairwise(segments)
+    )
+    if n_gaps:
+        repairs.append(f"The recording has {n_gaps} gap(s), {missing_s:.6g} s together; they were filled with NaN.")
         if not header.declared_discontinuous:
             repairs.append("It calls itself continuous, but the time stamps of its records are not.")
+    if ordered != pieces:
+        repairs.append("Its data records are not in the order of their time stamps; they were put in order.")
     if early:
         repairs.append(f"{early} data record(s) begin before the one in front ends; each was put right behind it.")
     if np.isnan(onsets_R).any():
         repairs.append(f"{np.isnan(onsets_R).sum()} data record(s) do not say when they begin; no gap was assumed.")
-    return Timeline(tuple(segments), duration_s, first_onset_s), tuple(repairs)
+    return Timeline(tuple(segments), end_s, first_onset_s), tuple(repairs)
+
+
+def _pieces(header: EdfHeader, onsets_R: NDArray[np.float64], tolerance_s: float) -> list[Segment]:
+    """Runs of records that follow each other without a gap or a step back, in the file's order."""
+    pieces: list[Segment] = []
+    first, start_s = 0, 0.0
+    for record in range(1, header.n_records):
+        off_s = onsets_R[record] - (start_s + (record - first) * header.record_s)  # NaN: not known, so no gap
+        if abs(off_s) > tolerance_s:
+            pieces.append(Segment(first, record - first, start_s))
+            first, start_s = record, float(onsets_R[record])
+    pieces.append(Segment(first, header.n_records - first, start_s))
+    return pieces
 
 
 def digital_samples(header: EdfHeader, channel: ChannelHeader) -> NDArray[np.integer]:

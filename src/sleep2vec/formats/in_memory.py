@@ -1,7 +1,7 @@
 """Recordings that are already in memory: an ``mne.io.Raw``, or plain arrays by label."""
 
 from collections.abc import Mapping, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.recording import Recording, Signal
 from sleep2vec.vocabulary.stages import NotAStageError, StageSpan, stage_of
 from sleep2vec.vocabulary.subject import Sex, Subject
+from sleep2vec.vocabulary.units import volts_per_unit
 
 # MNE keeps SI units; the field writes microvolts. Channels of other types have no unit that can be trusted.
 _VOLTS = ("eeg", "eog", "emg", "ecg", "seeg", "ecog", "dbs")
@@ -24,8 +25,8 @@ def recording_of_raw(raw: Any) -> Recording:
     """An ``mne.io.Raw`` as a recording. Samples are read channel by channel when they are asked for.
 
     Annotations become stages and events; spans whose description begins with ``BAD`` become gaps (NaN). Channels of the
-    types eeg, eog, emg and ecg come in uV, others as MNE has them. MNE resamples channels of other rates on reading,
-    so a file is better read by `reader.read`.
+    types eeg, eog, emg and ecg come in uV unless MNE remembers that the file had no volts; others as MNE has them. MNE
+    resamples channels of other rates on reading, so a file is better read by `reader.read`.
 
     Raises:
         UsageError: it has no channels or no samples.
@@ -39,18 +40,20 @@ def recording_of_raw(raw: Any) -> Recording:
         Signal(
             label=name,
             rate_hz=rate_hz,
-            unit="uV" if kind in _VOLTS else "",
+            unit=unit,
             n_samples=n_samples,
-            load=partial(_raw_samples, raw, i, _MICRO if kind in _VOLTS else 1.0, tuple(gaps)),
+            load=partial(_raw_samples, raw, i, _MICRO if unit == "uV" else 1.0, tuple(gaps)),
         )
         for i, (name, kind) in enumerate(zip(raw.ch_names, raw.get_channel_types(), strict=True))
         if kind != "stim"
+        for unit in (_unit(raw, name, kind),)
     )
     measured = raw.info["meas_date"]
     return Recording(
         signals=signals,
         duration_s=n_samples / rate_hz,
-        start=None if measured is None else measured.replace(tzinfo=None),
+        # A crop keeps the date of the measurement and moves the first sample.
+        start=None if measured is None else measured.replace(tzinfo=None) + timedelta(seconds=raw.first_samp / rate_hz),
         stages=tuple(stages),
         events=tuple(events),
         subject=_subject(raw.info.get("subject_info")),
@@ -97,8 +100,8 @@ def is_raw(source: Any) -> bool:
 
 def _annotations(raw: Any, rate_hz: float) -> tuple[list[Annotation], list[tuple[int, int]]]:
     marks, gaps = [], []
-    # MNE counts annotations from the measurement's date, and samples from the first one kept by a crop.
-    offset_s = raw.first_samp / rate_hz if raw.annotations.orig_time is not None else 0.0
+    # MNE counts annotations from the measurement's first sample, and samples from the first one kept by a crop.
+    offset_s = raw.first_samp / rate_hz
     for onset_s, duration_s, text in zip(
         raw.annotations.onset, raw.annotations.duration, raw.annotations.description, strict=True
     ):
@@ -108,6 +111,14 @@ def _annotations(raw: Any, rate_hz: float) -> tuple[list[Annotation], list[tuple
         else:
             marks.append(Annotation(onset_s, float(duration_s) or None, str(text)))
     return marks, gaps
+
+
+def _unit(raw: Any, name: str, kind: str) -> str:
+    """MNE calls every channel of an EDF file EEG, and makes volts only of those whose unit was one."""
+    written = getattr(raw, "_orig_units", None) or {}
+    if name in written and volts_per_unit(written[name]) is None:
+        return "" if written[name] == "n/a" else str(written[name])
+    return "uV" if kind in _VOLTS else ""
 
 
 def _raw_samples(raw: Any, channel: int, factor: float, gaps: tuple[tuple[int, int], ...]) -> NDArray[np.float32]:
@@ -129,6 +140,8 @@ def _source(raw: Any) -> str:
 
 
 def _array_signal(label: str, parts: tuple[ArrayLike, float, str]) -> Signal:
+    if not isinstance(label, str):
+        raise UsageError(f"the label {label!r} is {type(label).__name__}; give the channel's name as text.")
     try:
         samples, rate_hz, unit = parts
         samples_T = np.asarray(samples, dtype=np.float32)

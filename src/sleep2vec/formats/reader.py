@@ -1,6 +1,7 @@
 """One door for every format: a file name in, a Recording with its scoring out."""
 
 import math
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -21,6 +22,8 @@ from sleep2vec.vocabulary.stages import StageSpan
 
 _DAY_S = 86_400.0
 _EPOCHS_S = (30.0, 20.0, 15.0, 10.0, 5.0)
+_MIDNIGHT = datetime.combine(NO_DATE, datetime.min.time())
+_MOST_WORDS = 4
 
 
 def read(
@@ -79,21 +82,33 @@ def _with_scoring(recording: Recording, companions: Sequence[Companion], cohort:
         try:
             scoring = read_scoring(companion.path, words, companion.dialect)
         except UnreadableFileError as error:
-            if companion.certain:
-                note = f"The scoring {companion.path.name}, found {companion.how}, was not used: {error}"
-                recording = replace(recording, repairs=(*recording.repairs, note))
+            what = "scoring" if companion.certain else "file"
+            note = f"The {what} {companion.path.name}, found {companion.how}, was not used: {error}"
+            recording = replace(recording, repairs=(*recording.repairs, note))
             continue
         taken = replace(scoring, stages=scoring.stages if wants_stages else (), events=scoring.events * wants_events)
         if taken.stages or taken.events:
             recording, used = _laid(recording, scoring, taken, companion)
             wants_stages, wants_events = wants_stages and not (used and taken.stages), not (used and taken.events)
+        if wants_stages and not scoring.stages:
+            recording = replace(recording, repairs=(*recording.repairs, _without_stages(companion, scoring)))
     return recording
+
+
+def _without_stages(companion: Companion, scoring: Scoring) -> str:
+    """Why a companion gave no stages: what it says instead."""
+    unknown = Counter(event.text for event in scoring.events if event.kind is None)
+    if not scoring.events:
+        return f"{companion.path.name} ({scoring.dialect}) holds neither stages nor events."
+    said = ", ".join(f"{text!r} {n} times" for text, n in unknown.most_common(_MOST_WORDS))
+    told = f"; words that were not understood: {said}" if said else ""
+    return f"{companion.path.name} ({scoring.dialect}) holds no stage that was understood{told}."
 
 
 def _laid(recording: Recording, scoring: Scoring, taken: Scoring, companion: Companion) -> tuple[Recording, bool]:
     """What is taken of a scoring, on the recording's own clock; and whether it could be placed there."""
     name = companion.path.name
-    scoring = _with_length_of_epoch(scoring, recording.duration_s)
+    scoring = _with_length_of_epoch(scoring, recording.declared_s or recording.duration_s)
     shift_s, how = _shift(recording, scoring)
     if scoring.stages and not _overlaps(scoring.stages, shift_s, recording.duration_s):
         note = f"{name} was not used: its stages (from {_told(scoring.start)}) lie outside the recording."
@@ -114,43 +129,67 @@ def _laid(recording: Recording, scoring: Scoring, taken: Scoring, companion: Com
 
 
 def _with_length_of_epoch(scoring: Scoring, duration_s: float) -> Scoring:
-    """A bare list of stages does not say how long its epochs are: the recording does."""
+    """A list of stages, or a table of numbered epochs, does not say how long an epoch is: the recording does."""
     if scoring.epoch_s is not None or len(scoring.stages) < 2:
         return scoring
-    written_s = {span.duration_s for span in scoring.stages}
-    steps_s = {b.onset_s - a.onset_s for a, b in zip(scoring.stages, scoring.stages[1:], strict=False)}
-    if written_s != {_EPOCHS_S[0]} or steps_s != written_s:
+    assumed_s = _EPOCHS_S[0]
+    numbers = [span.onset_s / assumed_s for span in scoring.stages]
+    if {span.duration_s for span in scoring.stages} != {assumed_s} or any(n != round(n) for n in numbers):
         return scoring
-    n = len(scoring.stages)
+    n = round(max(numbers)) + 1
     fitting = [epoch_s for epoch_s in _EPOCHS_S if 0.9 * duration_s <= n * epoch_s <= 1.02 * duration_s + epoch_s]
-    if not fitting or fitting[0] == _EPOCHS_S[0]:
+    if not fitting or fitting[0] == assumed_s:
         return scoring
     epoch_s = fitting[0]
-    stages = tuple(StageSpan(i * epoch_s, epoch_s, span.stage) for i, span in enumerate(scoring.stages))
+    stages = tuple(StageSpan(i * epoch_s, epoch_s, s.stage) for i, s in zip(numbers, scoring.stages, strict=True))
     told = f"Its {n} stages were read as epochs of {epoch_s:g} s, which fill the recording's {duration_s:g} s."
     return replace(scoring, stages=stages, epoch_s=epoch_s, repairs=(*scoring.repairs, told))
 
 
 def _shift(recording: Recording, scoring: Scoring) -> tuple[float, str]:
     """Seconds to add to the scoring's times, and how that is known."""
-    if scoring.start is None:
+    if scoring.start is None or (scoring.start == _MIDNIGHT and recording.start is None):
         return 0.0, "counted from the recording's first sample"
     if recording.start is None:
         return 0.0, "without a shift, a start time is missing"
+    duration_s = recording.declared_s or recording.duration_s
     shift_s = (scoring.start - recording.start).total_seconds()
-    how = f"shifted by {shift_s:g} s"
-    if scoring.start.date() == NO_DATE or not _overlaps(scoring.stages, shift_s, recording.duration_s):
-        by_clock_s = (shift_s + _DAY_S / 2) % _DAY_S - _DAY_S / 2
-        if scoring.start.date() == NO_DATE:
-            shift_s, how = by_clock_s, f"shifted by {by_clock_s:g} s, by the time of day"
-            if not _overlaps(scoring.stages, shift_s, recording.duration_s):
-                elapsed_s = (scoring.start - datetime.combine(NO_DATE, datetime.min.time())).total_seconds()
-                if _overlaps(scoring.stages, elapsed_s, recording.duration_s):
-                    shift_s, how = elapsed_s, "its times counted from the recording's first sample"
-        elif scoring.start.year != recording.start.year and _overlaps(scoring.stages, by_clock_s, recording.duration_s):
-            # Dates of shared data are moved to hide who slept, in the recording or in its scoring but not in both.
-            shift_s, how = by_clock_s, f"shifted by {by_clock_s:g} s, by the time of day (the dates are years apart)"
-    return shift_s, how
+    by_clock_s = (shift_s + _DAY_S / 2) % _DAY_S - _DAY_S / 2
+    if scoring.start == _MIDNIGHT:
+        return _from_midnight(scoring, by_clock_s, duration_s)
+    if scoring.start.date() == NO_DATE:
+        if not _overlaps(scoring.stages, by_clock_s, duration_s):
+            elapsed_s = (scoring.start - _MIDNIGHT).total_seconds()
+            if _overlaps(scoring.stages, elapsed_s, duration_s):
+                return elapsed_s, "its times counted from the recording's first sample"
+        return by_clock_s, f"shifted by {by_clock_s:g} s, by the time of day"
+    if _overlaps(scoring.stages, shift_s, duration_s):
+        return shift_s, f"shifted by {shift_s:g} s"
+    swapped_s = _with_day_and_month_exchanged(scoring.start, recording.start)
+    if swapped_s is not None and _overlaps(scoring.stages, swapped_s, duration_s):
+        return swapped_s, f"shifted by {swapped_s:g} s, its date read with day and month exchanged"
+    if scoring.start.year != recording.start.year and _overlaps(scoring.stages, by_clock_s, duration_s):
+        # Dates of shared data are moved to hide who slept, in the recording or in its scoring but not in both.
+        return by_clock_s, f"shifted by {by_clock_s:g} s, by the time of day (the dates are years apart)"
+    return shift_s, f"shifted by {shift_s:g} s"
+
+
+def _from_midnight(scoring: Scoring, by_clock_s: float, duration_s: float) -> tuple[float, str]:
+    """Times that begin at 00:00:00 count from the first sample or begin at midnight, whichever ends with the recording.
+
+    Where both do equally well, they count from the first sample.
+    """
+    end_s = max((s.onset_s + s.duration_s for s in scoring.stages if math.isfinite(s.duration_s)), default=0.0)
+    if not scoring.stages or by_clock_s < 0 or abs(end_s - duration_s) <= abs(end_s + by_clock_s - duration_s):
+        return 0.0, "counted from the recording's first sample"
+    return by_clock_s, f"shifted by {by_clock_s:g} s: it begins at midnight and ends with the recording"
+
+
+def _with_day_and_month_exchanged(start: datetime, recorded: datetime) -> float | None:
+    try:
+        return (start.replace(month=start.day, day=start.month) - recorded).total_seconds()
+    except ValueError:
+        return None
 
 
 def _overlaps(stages: Sequence[StageSpan], shift_s: float, duration_s: float) -> bool:

@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from sleep2vec.formats.annotation_text import text_of
-from sleep2vec.formats.scoring_tables import codes_of
+from sleep2vec.formats.stage_codes import codes_of, legend_in
 from sleep2vec.vocabulary.errors import UnreadableFileError
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 from sleep2vec.vocabulary.scoring import Scoring, ScoringWords
@@ -60,24 +60,41 @@ def read_dreem_json(path: Path, words: ScoringWords) -> Scoring:
 
 
 def _listed(path: Path, words: ScoringWords, epoch_s: float | None, dialect: str) -> Scoring:
-    lines = [line.strip() for line in text_of(path).splitlines() if line.strip() and not line.startswith("#")]
+    text = text_of(path)
+    lines, n_blank = _lines_of(text)
     if lines and not _is_stage(lines[0], words):
         lines = lines[1:]  # a title
-    wrong = next((line for line in lines if not _is_stage(line, words)), None)
+    wrong = next((line for line in lines if line and not _is_stage(line, words)), None)
     if wrong is not None or not lines:
         what = f"the line {wrong[:40]!r}" if wrong is not None else "no line"
         raise UnreadableFileError(f"{path} holds {what}, where one sleep stage a line was expected.")
-    codes, told = codes_of({_digit(line) for line in lines if _CODE.fullmatch(line)}, words)
+    digits = [_digit(line) for line in lines if _CODE.fullmatch(line) and line.lower() not in words.stages]
+    codes, told = codes_of(digits, words, legend_in(text))
+    if n_blank:
+        told = (*told, f"{n_blank} empty line(s) between stages were taken as epochs that nobody scored.")
     step_s = epoch_s or float(TOKEN_SECONDS)
     spans = []
     for i, line in enumerate(lines):
         word = line.lower()
         if word in words.stages:
             stage = words.stages[word]
+        elif not line:
+            stage = None
         else:
             stage = codes.get(_digit(line)) if _CODE.fullmatch(line) else stage_of(line)
         spans.append(StageSpan(i * step_s, step_s, stage))
     return Scoring(tuple(spans), (), None, dialect, epoch_s, told)
+
+
+def _lines_of(text: str) -> tuple[list[str], int]:
+    """Lines without comments; empty ones inside are epochs, and counted, unless every second line is empty."""
+    lines = [line.strip() for line in text.strip().splitlines() if not line.startswith("#")]
+    while lines and not lines[0]:
+        lines = lines[1:]
+    n_blank = lines.count("")
+    if n_blank and all(not line for line in lines[1::2]):
+        lines, n_blank = [line for line in lines if line], 0
+    return lines, n_blank
 
 
 def _digit(line: str) -> str:

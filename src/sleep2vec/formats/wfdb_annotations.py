@@ -5,10 +5,12 @@ https://physionet.org/content/challenge-2018.
 """
 
 import math
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from sleep2vec.formats.annotation_text import text_of
 from sleep2vec.formats.annotation_words import kind_of
 from sleep2vec.vocabulary.errors import UnreadableFileError
 from sleep2vec.vocabulary.events import Event, EventKind
@@ -30,6 +32,10 @@ _SLPDB_EVENTS: Mapping[str, tuple[EventKind, ...]] = {
     "A": ("arousal",),
 }
 _MINUTE_S = 60.0
+_RDANN = re.compile(
+    r"\s*\[?(?:(?P<hours>\d+):)?(?P<minutes>\d{1,2}):(?P<seconds>\d{2}\.\d+)\]?\s+\d+\s+\S\s+-?\d+\s+-?\d+\s+-?\d+"
+    r"(?P<text>.*)"
+)
 
 
 def read_wfdb_stages(path: Path, words: ScoringWords) -> Scoring:
@@ -39,21 +45,54 @@ def read_wfdb_stages(path: Path, words: ScoringWords) -> Scoring:
         UnreadableFileError: it is no WFDB annotation file, or has no stage.
     """
     marks, rate_hz = _read(path)
+    # The first epoch is marked at sample 1.
+    return _epochs(path, [(round(sample / rate_hz, 1), text) for sample, _, text in marks], words, "WFDB stages")
+
+
+def read_rdann_stages(path: Path, words: ScoringWords) -> Scoring:
+    """Read the same annotations as text, as ``rdann -v`` prints them: elapsed time, sample, type, three numbers, text.
+
+    Raises:
+        UnreadableFileError: it cannot be read, or has no stage.
+    """
+    marks = []
+    for line in text_of(path).splitlines():
+        match = _RDANN.fullmatch(line)
+        if match:
+            seconds = 3600 * int(match["hours"] or 0) + 60 * int(match["minutes"]) + float(match["seconds"])
+            marks.append((round(seconds, 1), match["text"].strip()))
+    return _epochs(path, marks, words, "WFDB stages as text")
+
+
+def is_rdann_text(text: str) -> bool:
+    """Whether one of the first lines is such as `read_rdann_stages` reads."""
+    return any(_RDANN.fullmatch(line) for line in text[:2_000].splitlines()[:5])
+
+
+def _epochs(path: Path, marks: list[tuple[float, str]], words: ScoringWords, dialect: str) -> Scoring:
     stages, events, unknown = [], [], set()
-    for sample, _, text in marks:
-        onset_s = round(sample / rate_hz, 1)  # the first epoch is marked at sample 1
-        stage, *codes = text.split() or [""]
-        if stage not in _SLPDB_STAGES:
+    for onset_s, text in marks:
+        word, *codes = text.split() or [""]
+        try:
+            stage = _slpdb_stage(word, words)
+        except NotAStageError:
             unknown.add(text)
             continue
-        stages.append(StageSpan(onset_s, float(TOKEN_SECONDS), _SLPDB_STAGES[stage]))
+        stages.append(StageSpan(onset_s, float(TOKEN_SECONDS), stage))
         for code in codes:
             events += [Event(kind, onset_s, 0.0, code) for kind in _SLPDB_EVENTS.get(code, ())]
             events += [Event(None, onset_s, 0.0, code)] if code not in _SLPDB_EVENTS else []
     if not stages:
         raise UnreadableFileError(f"{path} has {len(marks)} annotations and no stage (W, 1 to 4, R) in their texts.")
     told = (f"Annotations {', '.join(sorted(map(repr, unknown))[:5])} name no stage, left out.",) if unknown else ()
-    return Scoring(tuple(stages), tuple(events), None, "WFDB stages", float(TOKEN_SECONDS), told)
+    return Scoring(tuple(stages), tuple(events), None, dialect, float(TOKEN_SECONDS), told)
+
+
+def _slpdb_stage(word: str, words: ScoringWords) -> int | None:
+    """Raises NotAStageError."""
+    if word.lower() in words.stages:
+        return words.stages[word.lower()]
+    return _SLPDB_STAGES[word] if word in _SLPDB_STAGES else stage_of(word)
 
 
 def read_wfdb_apnea(path: Path, words: ScoringWords) -> Scoring:

@@ -20,6 +20,7 @@ from sleep2vec.formats.edf_header import open_bytes
 from sleep2vec.vocabulary.errors import UnreadableFileError
 from sleep2vec.vocabulary.recording import Recording, Signal
 from sleep2vec.vocabulary.subject import Sex, Subject
+from sleep2vec.vocabulary.units import factor_between
 
 _MISSING_16 = -32768  # how a 16-bit file says that a sample is missing
 _SEGMENT = re.compile(r"(?P<record>.+)_(?:\d{3,}|layout)")
@@ -53,7 +54,7 @@ def read_wfdb(path: Path) -> Recording:
         duration_s=n_frames / rate_hz,
         start=_start(header),
         subject=_subject(header.comments or []),
-        repairs=tuple(repair for segment in segments for repair in segment.cuts()),
+        repairs=(*(repair for segment in segments for repair in segment.cuts()), *_pauses(header, segments)),
         source=path.name,
     )
 
@@ -196,11 +197,26 @@ def _segments(path: Path, header: Any) -> list[_Segment]:
             segment = _header(path.parent / f"{name}.hea")
             if getattr(segment, "seg_name", None) is not None:
                 raise UnreadableFileError(f"{path} has the segment {name}, which has segments itself; split it.")
+            if segment.fs != header.fs:
+                raise UnreadableFileError(
+                    f"{path} counts {header.fs:g} frames a second and its segment {name} {segment.fs:g}; give each "
+                    "segment as a record of its own."
+                )
             found.append(_Segment(path.parent / name, start, segment))
         start += length
     if not found:
         raise UnreadableFileError(f"{path} has {len(names)} segments, none of which holds a sample.")
     return found
+
+
+def _pauses(header: Any, segments: list[_Segment]) -> list[str]:
+    """Frames that belong to no segment."""
+    if getattr(header, "seg_name", None) is None:
+        return []
+    pauses = [length for name, length in zip(header.seg_name, header.seg_len, strict=True) if name == "~" and length]
+    missing_s = sum(pauses) / header.fs
+    told = f"The recording has {len(pauses)} gap(s), {missing_s:.6g} s together; they were filled with NaN."
+    return [told] if pauses else []
 
 
 def _n_frames(path: Path, header: Any, segments: list[_Segment]) -> int:
@@ -215,8 +231,9 @@ def _signal(name: tuple[str, int], segments: list[_Segment], rate_hz: float, n_f
     holding = [(segment, segment.names.index(name)) for segment in segments if name in segment.names]
     first, channel = holding[0]
     per_frame = first.header.samps_per_frame[channel] or 1
-    load: Callable[[], NDArray[np.float32]] = partial(_load, holding, per_frame, n_frames)
     unit = first.header.units[channel] or ""
+    pieces = [(segment, i, _factor(segment, i, unit)) for segment, i in holding]
+    load: Callable[[], NDArray[np.float32]] = partial(_load, pieces, per_frame, n_frames)
     return Signal(
         label=name[0],
         rate_hz=rate_hz * per_frame,
@@ -227,10 +244,24 @@ def _signal(name: tuple[str, int], segments: list[_Segment], rate_hz: float, n_f
     )
 
 
-def _load(holding: list[tuple[_Segment, int]], per_frame: int, n_frames: int) -> NDArray[np.float32]:
+def _factor(segment: _Segment, channel: int, unit: str) -> float:
+    """From the segment's own unit to that of the record's first."""
+    own = segment.header.units[channel] or ""
+    if own == unit:
+        return 1.0
+    factor = factor_between(own, unit)
+    if factor is None:
+        raise UnreadableFileError(
+            f"{segment.base} gives {segment.names[channel][0]} in {own or 'no unit'}, and an earlier segment in "
+            f"{unit or 'no unit'}; give each segment as a record of its own."
+        )
+    return factor
+
+
+def _load(pieces: list[tuple[_Segment, int, float]], per_frame: int, n_frames: int) -> NDArray[np.float32]:
     samples_T = np.full(n_frames * per_frame, np.nan, dtype=np.float32)
-    for segment, channel in holding:
-        piece = segment.samples(channel)
+    for segment, channel, factor in pieces:
+        piece = segment.samples(channel) * np.float32(factor)
         at = segment.start * per_frame
         samples_T[at : at + len(piece)] = piece[: len(samples_T) - at]
     return samples_T

@@ -35,12 +35,16 @@ class Grid:
     def take(self, samples_T: NDArray[np.float32], rate_hz: float) -> NDArray[np.float32]:
         """The grid's part of a waveform at its own rate; what the channel lacks at its end is NaN.
 
-        It begins at the sample nearest to the grid's start, at most half a sample off.
+        It begins at the sample nearest to the grid's start, at most half a sample off (see `late_of`).
         """
         edges = self.edges_of(rate_hz)
         part_T = samples_T[edges[0] : edges[-1]]
         missing = int(edges[-1] - edges[0]) - len(part_T)
         return part_T if missing <= 0 else np.concatenate([part_T, np.full(missing, np.nan, dtype=np.float32)])
+
+    def late_of(self, rate_hz: float) -> float:
+        """How far the grid begins after the first sample that `take` gives, in samples at `rate_hz`, -0.5 to 0.5."""
+        return self.start_s * rate_hz - float(self.edges_of(rate_hz)[0])
 
     def fit(self, samples_N: NDArray[np.floating], rate_hz: int) -> NDArray[np.float32]:
         """Samples at a stored rate that begin with the grid, cut or lengthened to it by the odd sample."""

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from sleep2vec.cohorts.labels import ChannelRules, LabelReading
+from sleep2vec.cohorts.labels import ChannelRules, LabelReading, duplicates_in
+from sleep2vec.harmonization.clocks import MOST_PPM
 from sleep2vec.vocabulary.recording import Recording, Signal
 
 
@@ -63,10 +64,11 @@ class Channel:
 
 def match_channels(recording: Recording, rules: ChannelRules) -> tuple[Channel, ...]:
     """One `Channel` for each signal of `recording`, in the file's order."""
+    twins = duplicates_in(signal.label for signal in recording.signals)
     return tuple(
         Channel(index, signal, reading, _refusal(signal, reading))
         for index, signal in enumerate(recording.signals)
-        for reading in (rules.read(signal.label, signal.unit),)
+        for reading in (rules.read(signal.label, signal.unit, is_duplicate=signal.label in twins),)
     )
 
 
@@ -78,7 +80,8 @@ def _refusal(signal: Signal, reading: LabelReading) -> str | None:
     if not signal.rate_hz > 0:
         return f"its rate of {signal.rate_hz:g} Hz is not a rate"
     limit = SLOWEST.get(reading.kind)
-    if limit is None or signal.rate_hz >= limit.rate_hz:
+    # A clock that was mended (`clocks`) may have left a rate a thousandth below the stated one.
+    if limit is None or signal.rate_hz >= limit.rate_hz * (1 - MOST_PPM / 1e6):
         return None
     words = limit.reason.format(rate=signal.rate_hz, nyquist=signal.rate_hz / 2, period=1 / signal.rate_hz)
     return f"sampled at {signal.rate_hz:g} Hz, too slow: {words}"

@@ -4,11 +4,12 @@ Only headers are looked at: whether a channel is any good is not known before it
 """
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from sleep2vec.cohorts.catalog import GENERIC, Cohort
+from sleep2vec.cohorts.labels import plain
 from sleep2vec.harmonization.align import Grid
 from sleep2vec.harmonization.channel_match import Channel, match_channels
 from sleep2vec.harmonization.sensors import Sensors
@@ -16,6 +17,7 @@ from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.recording import Recording
 
 _MOST_FAILURES = 10
+_UNEXPECTED_TITLE = "rates that differ from those of the cohort's own recordings"
 _FACTS_OF_LABEL = ("label", "kind", "taken", "certainty", "rules", "reason")
 _UNKNOWN_TITLE = "labels that no rule knows (name them in a cohort file and give it as --cohort FILE.yaml)"
 
@@ -29,6 +31,7 @@ class LabelCoverage:
         n_files: Files that have it.
         rates_hz, units: How often it is recorded so.
         refused: Files in which it cannot be used, by reason.
+        expected_hz: Rates at which the cohort's typical recordings have it; empty where they do not have it.
     """
 
     label: str
@@ -41,6 +44,13 @@ class LabelCoverage:
     rates_hz: Counter[float] = field(default_factory=Counter)
     units: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
+    expected_hz: tuple[float, ...] = ()
+
+    @property
+    def unexpected_hz(self) -> Counter[float]:
+        """Rates that the cohort's typical recordings do not have."""
+        other = {rate: n for rate, n in self.rates_hz.items() if rate not in self.expected_hz}
+        return Counter(other if self.expected_hz else {})
 
 
 @dataclass
@@ -82,6 +92,7 @@ class Coverage:
                     "n_files": label.n_files,
                     "rates_hz": {f"{rate:g}": n for rate, n in label.rates_hz.most_common()},
                     "units": dict(label.units.most_common()),
+                    "expected_hz": list(label.expected_hz),
                     "refused": dict(label.refused.most_common()),
                 }
                 for label in self._by_use()
@@ -104,6 +115,7 @@ class Coverage:
         lines += _label_table(_UNKNOWN_TITLE, [label for label in labels if label.kind is None])
         lines += _label_table("labels that can serve", [label for label in labels if label.taken])
         lines += _label_table("labels known to be something else", [x for x in labels if x.kind and not x.taken])
+        lines += _unexpected_rates(labels)
         if self.failures:
             lines += ["", f"{len(self.failures)} file(s) could not be read"]
             lines += [f"  {file}: {reason}" for file, reason in self.failures[:_MOST_FAILURES]]
@@ -123,13 +135,14 @@ def coverage_of(recordings: Iterable[tuple[str, Recording | str]], cohort: Cohor
         cohort: whose rules are used.
     """
     coverage = Coverage(cohort.name)
+    expected = _expected_rates(cohort)
     for file, recording in recordings:
         if isinstance(recording, str):
             coverage.failures.append((file, recording))
             continue
         coverage.n_files += 1
         channels = match_channels(recording, cohort.channels)
-        _count_labels(coverage, channels)
+        _count_labels(coverage, channels, expected)
         sensors = Sensors(channels, Grid(0.0, 1), cohort.channels)
         for name, choices in coverage.first_choices.items():
             candidates = sensors.candidates(name)
@@ -137,14 +150,29 @@ def coverage_of(recordings: Iterable[tuple[str, Recording | str]], cohort: Cohor
     return coverage
 
 
-def _count_labels(coverage: Coverage, channels: Iterable[Channel]) -> None:
+def _expected_rates(cohort: Cohort) -> dict[str, tuple[float, ...]]:
+    """By plain label, the rates at which the cohort's montages have it."""
+    rates: dict[str, set[float]] = {}
+    for montage in cohort.file.montages if cohort.has_file else ():
+        for channel in montage.channels:
+            rates.setdefault(plain(channel.label), set()).add(channel.rate_hz)
+    return {label: tuple(sorted(found)) for label, found in rates.items()}
+
+
+def _count_labels(coverage: Coverage, channels: Iterable[Channel], expected: Mapping[str, tuple[float, ...]]) -> None:
     seen = set()
     for channel in channels:
         reading, unit = channel.reading, channel.signal.unit.strip()
         label = coverage.labels.setdefault(
             (channel.label, reading.kind or ""),
             LabelCoverage(
-                channel.label, reading.kind, reading.taken, reading.certainty, reading.cohort, reading.reason
+                channel.label,
+                reading.kind,
+                reading.taken,
+                reading.certainty,
+                reading.cohort,
+                reading.reason,
+                expected_hz=expected.get(plain(channel.label), ()),
             ),
         )
         label.rates_hz[channel.signal.rate_hz] += 1
@@ -154,6 +182,16 @@ def _count_labels(coverage: Coverage, channels: Iterable[Channel]) -> None:
         if (channel.label, reading.kind) not in seen:  # a file may hold a label twice
             seen.add((channel.label, reading.kind))
             label.n_files += 1
+
+
+def _unexpected_rates(labels: list[LabelCoverage]) -> list[str]:
+    odd = [label for label in labels if label.unexpected_hz]
+    told = []
+    for label in odd:
+        expected = " or ".join(f"{rate:g}" for rate in label.expected_hz)
+        found = ", ".join(f"{rate:g} Hz in {n} of {label.n_files}" for rate, n in label.unexpected_hz.most_common())
+        told.append(f"  {label.label}: expected {expected} Hz, found {found}")
+    return ["", _UNEXPECTED_TITLE, *told] if told else []
 
 
 def _label_table(title: str, labels: list[LabelCoverage]) -> list[str]:

@@ -85,25 +85,37 @@ def describe(band: Band, rate_hz: float) -> str:
     return f"low-pass {band.high_hz:g} Hz, zero phase" if high else "no filter"
 
 
-def mains_of(samples_N: NDArray[np.floating], rate_hz: float) -> float | None:
-    """The mains frequency (50 or 60 Hz) that stands out of the spectrum of `samples_N` (N,), or None.
+def mains_of(samples_N: NDArray[np.floating], rate_hz: float) -> tuple[float, ...]:
+    """The frequencies of mains hum, in Hz, that stand out of the spectrum of `samples_N` (N,): none, one or both.
 
-    It stands out when its 2 Hz hold five times the power density of the 4 Hz on both sides.
+    50 or 60 Hz stands out when its 2 Hz hold five times the power density of the 4 Hz on both sides. Where in these
+    2 Hz the hum lies is measured (a generator or a recorder's clock may be off); within 0.1 Hz it is the nominal one.
     """
     # Twenty minutes from the middle tell as much as the night.
     half = int(600 * rate_hz)
     middle = len(samples_N) // 2
     part_N = samples_N[max(0, middle - half) : middle + half]
     if len(part_N) < 4 * rate_hz:
-        return None
+        return ()
     hz, power = signal.welch(part_N, rate_hz, nperseg=int(4 * rate_hz))
+    found = []
     for mains_hz in MAINS_HZ:
         distance_hz = np.abs(hz - mains_hz)
         around = (distance_hz > 1.5) & (distance_hz <= 5.0)
         heard = mains_hz + 1.5 < rate_hz / 2 and around.any()
         if heard and power[distance_hz <= 1.0].mean() > 5.0 * np.median(power[around]):
-            return mains_hz
-    return None
+            peak_hz = _peak_between_bins(hz, power, np.flatnonzero(distance_hz <= 1.0))
+            found.append(mains_hz if abs(peak_hz - mains_hz) < 0.1 else round(peak_hz, 2))
+    return tuple(found)
+
+
+def _peak_between_bins(hz: NDArray[np.float64], power: NDArray[np.floating], bins: NDArray[np.int64]) -> float:
+    """Frequency of the highest of `bins`, refined by the parabola through its logarithm and its neighbours'."""
+    top = int(bins[power[bins].argmax()])
+    before, peak, after = np.log(np.maximum(power[top - 1 : top + 2], 1e-30))
+    curvature = before - 2 * peak + after
+    offset = 0.5 * (before - after) / curvature if curvature < 0 else 0.0
+    return float(hz[top] + offset * (hz[1] - hz[0]))
 
 
 def remove_mains(samples_N: NDArray[np.floating], rate_hz: float, mains_hz: float) -> NDArray[np.floating]:

@@ -1,71 +1,119 @@
-"""Heart beats and the intervals between them.
+"""Heart beats in an ECG or a pulse wave.
 
-Letters: T samples at the recording's rate, K beats, N samples at the stored rate.
+Letters: T samples at the recording's rate, K beats.
 """
 
 from dataclasses import dataclass, replace
 
 import numpy as np
+import soxr
 from numpy.typing import NDArray
 from scipy import signal
-from scipy.interpolate import PchipInterpolator
 from scipy.ndimage import maximum_filter1d, median_filter
 
-# Intervals of 0.3-2.0 s (200-30 beats a minute): adult sinus rhythm in sleep with a wide margin (ours).
-SHORTEST_S, LONGEST_S = 0.3, 2.0
-_NEIGHBOURS = 11
-# How far an interval may be from the median of its neighbours: 5.2 quartile deviations of such distances among 91 beats
-# (Lipponen & Tarvainen, J Med Eng Technol 43 (2019)), which a single ectopic beat and its pause exceed in sinus rhythm
-# and hardly anything in atrial fibrillation, whose intervals are irregular and right. The bounds are ours.
-_DEVIATIONS, _WINDOW = 5.2, 91
-_LEAST_OFF, _MOST_OFF = 0.12, 0.6
-# A beat whose shape (+-80 ms) agrees less than this with the usual one of its few minutes is a jolt, or an ectopic beat
-# from the ventricle; one that is this many times higher or lower is none either (ours).
-_SHAPE_S, _LEAST_CORRELATION, _HEIGHT_FACTOR = 0.08, 0.85, 3.0
-_BEATS_A_SHAPE = 300
-# Intervals are interpolated across at most this long a stretch without accepted ones.
-LONGEST_BRIDGE_S = 3.5
+from sleep2vec.harmonization.beat_shape import Beats, placed, tops
+from sleep2vec.harmonization.intervals import SHORTEST_S, intervals_of
+
+# Below this rate the detector is not at its best (its documentation) and samples are too far apart to place a beat;
+# such a signal is interpolated (soxr) to at least `_FINE_HZ`.
+_LEAST_RATE_HZ, _FINE_HZ = 100.0, 250.0
+# Shares of the usual peak nearby (ours): noise at 10 dB stays below 0.15, a ventricular beat may reach only 0.4.
+_LOW, _NO_BEAT, _PASSED_OVER = 0.5, 0.25, 0.3
+# T waves stand 0.2-0.45 s behind the R peak (QT is 0.35-0.45 s), P waves up to 0.25 s before it.
+_T_WAVE_S, _P_WAVE_S = 0.45, 0.25
+# A part in which more than this share of the marks is low is searched again, backward (ours).
+_MOST_DOUBT = 0.05
+# Below this score of a reading (share of sound beats times share of time in accepted intervals) another one is tried,
+# and taken where it scores more by the second number (ours).
+_GOOD_READING, _CLEARLY_BETTER = 0.92, 0.02
+# An ECG is upside down when its swings down exceed those up by this factor; where R and S are about equal it stays as
+# it was recorded (ours).
+_UPSIDE_DOWN = 1.25
+# Half the length of a pulse wave's shape and how far from its highest sample it may be placed, s: its upstroke and top,
+# which err least on drawn waves at 10 dB among four lengths and nine bands tried.
+_PPG_HALF_S, _PPG_REACH_S, _PPG_LEAST_HZ = 0.2, 0.12, 64.0
+# Share of the height nearby that parts a pulse from the diastolic wave; a premature beat's pulse may reach only 0.3-0.4
+# (of 0.5, 0.4, 0.3 and 0.2, drawn waves at 10 dB lose least by 0.3).
+_PPG_LOW = 0.3
 
 
-@dataclass(frozen=True, eq=False)
-class Beats:
-    """Heart beats in order.
+@dataclass(frozen=True)
+class _Reading:
+    """How QRS complexes of a width are looked for.
 
     Attributes:
-        times_s: (K,) of the R peak (pulse peak for PPG), from the first sample.
-        heights: (K,) height of the peak in the band-passed signal.
-        sound: (K,) whether the beat looks like its neighbours; no interval begins or ends at one that does not.
-        upright: Whether the larger swing of a beat is up; an ECG whose electrodes were exchanged is not.
+        band_hz: Where they stand out.
+        haste: How many times faster than in truth time runs for the detector, whose own band is 5-30 Hz.
+        half_s, reach_s: Half the length of their shape, and how far from its top a beat may be placed.
     """
 
-    times_s: NDArray[np.float64]
-    heights: NDArray[np.float64]
-    sound: NDArray[np.bool_]
-    upright: bool = True
+    band_hz: tuple[float, float]
+    haste: float
+    half_s: float
+    reach_s: float
+
+
+# QRS complexes of 0.12 s and more (bundle branch block, ventricular pacing) have their power below 8 Hz.
+_NARROW = _Reading((5.0, 30.0), 1.0, 0.08, 0.03)
+_BROAD = _Reading((2.0, 20.0), 2.0, 0.12, 0.04)
 
 
 def beats_of_ecg(ecg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz: float) -> Beats:
     """Find R peaks, of either polarity, to a fraction of a sample.
 
-    The detector is sleepecg's (a Pan-Tompkins relative, filtered without delay); it marks the peak of the
-    5-30 Hz band, and a parabola through three samples places it between them.
+    The detector is sleepecg's (a Pan-Tompkins relative, filtered without delay). What it marks is corrected: marks on T
+    waves and on noise are dropped, beats that it passed over are added, and each beat is placed by its whole shape.
+    Where that leaves little, QRS complexes may be broad: they are looked for in a lower band.
 
     Args:
         ecg_T: (T,) without NaN.
         hole_T: (T,) where nothing is to be found (gaps, bad tokens); each stretch between is searched alone.
         rate_hz: the recording's own rate.
     """
-    sections = signal.butter(2, (5.0, min(30.0, 0.45 * rate_hz)), "bandpass", fs=rate_hz, output="sos")
+    if rate_hz < _LEAST_RATE_HZ:
+        ecg_T, hole_T, rate_hz = _interpolated(ecg_T, hole_T, rate_hz)
+    beats = _read(ecg_T, hole_T, rate_hz, _NARROW)
+    searched_s = float((~hole_T).sum() / rate_hz)
+    score = _score(beats, searched_s)
+    if score < _GOOD_READING:
+        broad = _read(ecg_T, hole_T, rate_hz, _BROAD)
+        if _score(broad, searched_s) > score + _CLEARLY_BETTER:
+            return broad
+    return beats
+
+
+def _read(ecg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz: float, reading: _Reading) -> Beats:
+    sections = signal.butter(2, reading.band_hz, "bandpass", fs=rate_hz, output="sos")
     band_T = np.ascontiguousarray(signal.sosfiltfilt(sections, ecg_T))
-    polarity = _polarity(band_T, hole_T, rate_hz)
-    band_T *= polarity
+    up, down = _swings(band_T, hole_T, rate_hz)
+    if down > up:
+        # One polarity for the whole recording: where R and S are equal, it must not change from beat to beat.
+        band_T *= -1.0
     found = [
-        start + _detect(band_T[start:end], int(keep), rate_hz)
+        start + _marks_of_part(band_T[start:end], keep, rate_hz, reading.haste)
         for stretch_start, stretch_end in _stretches(~hole_T, int(5 * rate_hz))
         for start, keep, end in _parts(stretch_start, stretch_end, rate_hz)
     ]
     marks = np.concatenate(found) if found else np.zeros(0, dtype=np.int64)
-    return replace(_refine(band_T, marks, rate_hz, reach_s=0.05), upright=polarity > 0)
+    peaks = tops(band_T, marks, max(1, round(0.05 * rate_hz)))
+    return replace(placed(band_T, peaks, rate_hz, reading.half_s, reading.reach_s), upright=down <= _UPSIDE_DOWN * up)
+
+
+def _score(beats: Beats, searched_s: float) -> float:
+    """Share of beats that look like beats times share of the time in accepted intervals, 0 to 1."""
+    if len(beats.sound) == 0 or searched_s <= 0:
+        return 0.0
+    return float(beats.sound.mean() * intervals_of(beats)[1].sum() / searched_s)
+
+
+def _interpolated(
+    samples_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz: float
+) -> tuple[NDArray[np.float32], NDArray[np.bool_], float]:
+    """The same signal at the first multiple of its rate that is at least `_FINE_HZ`."""
+    times = int(np.ceil(_FINE_HZ / rate_hz))
+    fine_T = soxr.resample(samples_T, rate_hz, times * rate_hz, quality="HQ")
+    n = min(len(fine_T), times * len(samples_T))
+    return fine_T[:n], np.repeat(hole_T, times)[:n], times * rate_hz
 
 
 def _parts(start: int, end: int, rate_hz: float) -> list[tuple[int, int, int]]:
@@ -84,26 +132,90 @@ def _parts(start: int, end: int, rate_hz: float) -> list[tuple[int, int, int]]:
     ]
 
 
-def _detect(part: NDArray[np.float64], n_lead: int, rate_hz: float) -> NDArray[np.int64]:
-    """Marks of beats in a part of the band-passed ECG, without those in the first `n_lead` samples."""
-    from sleepecg import detect_heartbeats
+def _marks_of_part(part_T: NDArray[np.float64], n_lead: int, rate_hz: float, haste: float) -> NDArray[np.int64]:
+    """Marks of beats in a part of the band-passed ECG, without those in the first `n_lead` samples.
 
-    typical = _typical_peak(part, rate_hz)
+    The detector's threshold follows what it meets first. Where its marks look doubtful, the part is read backward, so
+    that it meets something else first, and the better reading is taken.
+    """
+    block = int(2 * rate_hz)
+    n_blocks = len(part_T) // block
+    highest_B = part_T[: n_blocks * block].reshape(n_blocks, block).max(axis=1)
+    typical = float(np.median(highest_B)) if n_blocks else 0.0
     if typical <= 0:
         return np.zeros(0, dtype=np.int64)
     # The detector's threshold starts at a quarter of the largest swing and follows what exceeds it. So what is
     # too large for a beat is taken out, and a large beat may not exceed the usual one by much.
     margin = max(1, int(0.2 * rate_hz))
-    artefact = maximum_filter1d(np.abs(part) > 6.0 * typical, 2 * margin + 1)
-    even = np.where(artefact, 0.0, np.clip(part, -1.5 * typical, 1.5 * typical))
-    if not even.any():
+    artefact_T = maximum_filter1d(np.abs(part_T) > 6.0 * typical, 2 * margin + 1)
+    even_T = np.where(artefact_T, 0.0, np.clip(part_T, -1.5 * typical, 1.5 * typical))
+    if not even_T.any():
         return np.zeros(0, dtype=np.int64)
-    marks: NDArray[np.int64] = detect_heartbeats(even, rate_hz)
+    # The usual peak of the half minute around: an electrode that dries lowers beats without making them doubtful.
+    usual_T = np.repeat(median_filter(highest_B, 15, mode="nearest"), block)
+    usual_T = np.concatenate([usual_T, np.full(len(part_T) - len(usual_T), usual_T[-1])])
+    marks = _detected(even_T, rate_hz, haste)
+    doubt = _doubt(even_T, marks, usual_T, rate_hz)
+    if doubt > _MOST_DOUBT:
+        backward = len(part_T) - 1 - _detected(np.ascontiguousarray(even_T[::-1]), rate_hz, haste)[::-1]
+        if _doubt(even_T, backward, usual_T, rate_hz) < doubt:
+            marks = backward
+    marks = _without_waves(even_T, marks[even_T[marks] > _NO_BEAT * usual_T[marks]], rate_hz)
+    marks = _with_passed_over(even_T, marks, usual_T, rate_hz)
     return marks[marks >= n_lead]
 
 
+def _detected(even_T: NDArray[np.float64], rate_hz: float, haste: float) -> NDArray[np.int64]:
+    from sleepecg import detect_heartbeats
+
+    marks: NDArray[np.int64] = detect_heartbeats(even_T, haste * rate_hz)
+    # Half of the shortest interval: a mark on the wrong side of a complex, or on the wave behind it, moves to its top.
+    return tops(even_T, marks, max(1, round(SHORTEST_S / 2 * rate_hz)))
+
+
+def _doubt(
+    even_T: NDArray[np.float64], marks: NDArray[np.int64], usual_T: NDArray[np.float64], rate_hz: float
+) -> float:
+    """Share of marks that are low for a beat, plus the share of the time in gaps of over two seconds; 0 is best."""
+    if marks.size == 0:
+        return 2.0
+    low = float((even_T[marks] < _LOW * usual_T[marks]).mean())
+    gaps = np.diff(np.concatenate([[0], marks, [len(even_T)]]))
+    return low + float(gaps[gaps > 2 * rate_hz].sum() / len(even_T))
+
+
+def _without_waves(even_T: NDArray[np.float64], marks: NDArray[np.int64], rate_hz: float) -> NDArray[np.int64]:
+    """Drop marks on T and P waves: close behind or before one that is more than twice as high.
+
+    Pan & Tompkins, IEEE TBME 32 (1985), compare slopes; in a band-passed ECG heights say the same.
+    """
+    if marks.size < 2:
+        return marks
+    heights, gaps = even_T[marks], np.diff(marks)
+    is_wave = np.zeros(len(marks), dtype=bool)
+    is_wave[1:] |= (gaps < _T_WAVE_S * rate_hz) & (heights[1:] < _LOW * heights[:-1])
+    is_wave[:-1] |= (gaps < _P_WAVE_S * rate_hz) & (heights[:-1] < _LOW * heights[1:])
+    return marks[~is_wave]
+
+
+def _with_passed_over(
+    even_T: NDArray[np.float64], marks: NDArray[np.int64], usual_T: NDArray[np.float64], rate_hz: float
+) -> NDArray[np.int64]:
+    """Add the peaks in a long gap that are too high for noise and stand where no T wave does."""
+    edges = np.concatenate([[0], marks, [len(even_T) - 1]])
+    gaps = np.diff(edges)
+    usual_gap = float(np.median(np.diff(marks))) if len(marks) > 2 else rate_hz
+    apart, behind = int(SHORTEST_S * rate_hz), int(_T_WAVE_S * rate_hz)
+    added = []
+    for gap in np.flatnonzero(gaps > max(1.4 * usual_gap, apart + behind + 2)):
+        first, last = edges[gap] + behind, edges[gap + 1] - apart
+        inside, _ = signal.find_peaks(even_T[first:last], distance=apart)
+        added.append(first + inside[even_T[first + inside] > _PASSED_OVER * usual_T[first + inside]])
+    return np.sort(np.concatenate([marks, *added])) if added else marks
+
+
 def beats_of_ppg(ppg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz: float) -> Beats:
-    """Find pulse peaks in a photoplethysmogram (0.5-8 Hz, at least 0.3 s apart, over half of the height nearby).
+    """Find pulse peaks in a photoplethysmogram (0.5-8 Hz, at least 0.3 s apart, over 0.3 of the height nearby).
 
     Args:
         ppg_T: (T,) without NaN.
@@ -111,149 +223,28 @@ def beats_of_ppg(ppg_T: NDArray[np.float32], hole_T: NDArray[np.bool_], rate_hz:
         rate_hz: the recording's own rate.
     """
     sections = signal.butter(2, (0.5, min(8.0, 0.45 * rate_hz)), "bandpass", fs=rate_hz, output="sos")
-    band_T = signal.sosfiltfilt(sections, ppg_T)
+    # Eight samples a wave of 8 Hz are enough to place a beat between them.
+    step = max(1, int(rate_hz / _PPG_LEAST_HZ))
+    band_T = np.ascontiguousarray(signal.sosfiltfilt(sections, ppg_T)[::step])
+    hole_T, rate_hz = hole_T[::step], rate_hz / step
     marks, _ = signal.find_peaks(band_T, distance=max(1, int(SHORTEST_S * rate_hz)))
     marks = marks[~hole_T[marks]]
     if marks.size:
-        # Half of what beats nearby reach parts them from the diastolic wave; the median of maxima ignores a jolt.
+        # The median of maxima ignores a jolt.
         highest = maximum_filter1d(band_T[marks], 3, mode="nearest")
-        marks = marks[band_T[marks] > 0.5 * median_filter(highest, _NEIGHBOURS, mode="nearest")]
-    return _refine(band_T, marks, rate_hz, reach_s=2.0 / rate_hz)
+        marks = marks[band_T[marks] > _PPG_LOW * median_filter(highest, 11, mode="nearest")]
+    return placed(band_T, tops(band_T, marks, 1), rate_hz, _PPG_HALF_S, _PPG_REACH_S)
 
 
-def _polarity(band_T: NDArray[np.float64], hole_T: NDArray[np.bool_], rate_hz: float) -> float:
-    """1 where the larger swing of a beat is up, -1 where it is down."""
+def _swings(band_T: NDArray[np.float64], hole_T: NDArray[np.bool_], rate_hz: float) -> tuple[float, float]:
+    """How far beats usually swing up and down: medians of the extremes of two seconds each."""
     block = int(2 * rate_hz)
     usable_T = np.where(hole_T, 0.0, band_T)[: len(band_T) // block * block].reshape(-1, block)
     if usable_T.size == 0:
-        return 1.0
-    return 1.0 if np.median(usable_T.max(axis=1)) >= np.median(-usable_T.min(axis=1)) else -1.0
-
-
-def _typical_peak(stretch: NDArray[np.float64], rate_hz: float) -> float:
-    block = int(2 * rate_hz)
-    whole = stretch[: len(stretch) // block * block].reshape(-1, block)
-    return float(np.median(whole.max(axis=1)))
+        return 0.0, 0.0
+    return float(np.median(usable_T.max(axis=1))), float(np.median(-usable_T.min(axis=1)))
 
 
 def _stretches(good_T: NDArray[np.bool_], shortest: int) -> list[tuple[int, int]]:
     turns = np.flatnonzero(np.diff(np.concatenate([[False], good_T, [False]]))).reshape(-1, 2)
     return [(int(start), int(end)) for start, end in turns if end - start >= shortest]
-
-
-def _refine(band_T: NDArray[np.float64], marks: NDArray[np.int64], rate_hz: float, reach_s: float) -> Beats:
-    """Move each mark to the highest sample nearby, then to the top of the parabola through it."""
-    reach = max(1, round(reach_s * rate_hz))
-    marks = marks[(marks > reach) & (marks < len(band_T) - reach - 1)]
-    if marks.size == 0:
-        return Beats(np.zeros(0), np.zeros(0), np.zeros(0, dtype=bool))
-    around = marks[:, None] + np.arange(-reach, reach + 1)
-    peaks = np.unique(marks + band_T[around].argmax(axis=1) - reach)
-    before, top, after = band_T[peaks - 1], band_T[peaks], band_T[peaks + 1]
-    curvature = before - 2 * top + after
-    # A mark at the edge of its window need not be a peak: its parabola opens upward.
-    offset = np.where(curvature < 0, 0.5 * (before - after) / np.where(curvature < 0, curvature, -1.0), 0.0)
-    return Beats((peaks + np.clip(offset, -0.5, 0.5)) / rate_hz, top, _is_sound(band_T, peaks, rate_hz))
-
-
-def _is_sound(band_T: NDArray[np.float64], peaks: NDArray[np.int64], rate_hz: float) -> NDArray[np.bool_]:
-    """(K,) which beats have the shape and about the height of the usual beat among those around them."""
-    half = max(2, round(_SHAPE_S * rate_hz))
-    sound = np.zeros(len(peaks), dtype=bool)
-    for first in range(0, len(peaks), _BEATS_A_SHAPE):
-        block = slice(first, first + _BEATS_A_SHAPE)
-        around = np.clip(peaks[block, None] + np.arange(-half, half + 1), 0, len(band_T) - 1)
-        shapes_KW = band_T[around]
-        shapes_KW = shapes_KW - shapes_KW.mean(axis=1, keepdims=True)
-        usual_W = np.median(shapes_KW, axis=0)
-        sizes_K = np.sqrt((shapes_KW**2).sum(axis=1))
-        usual_size = float(np.sqrt((usual_W**2).sum()))
-        with np.errstate(divide="ignore", invalid="ignore"):
-            correlation_K = shapes_KW @ usual_W / (sizes_K * usual_size)
-            sound[block] = correlation_K >= _LEAST_CORRELATION
-        sound[block] &= (sizes_K < _HEIGHT_FACTOR * usual_size) & (sizes_K > usual_size / _HEIGHT_FACTOR)
-    return sound
-
-
-def intervals_of(beats: Beats) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Accepted intervals between neighbouring beats and where they stand.
-
-    A beat that splits one interval of the usual length in two is dropped. An interval is left out that is implausible,
-    that touches a beat which looks like none, or that is further from its neighbours' median than intervals nearby are
-    wont to be (an ectopic beat and its pause, a missed beat).
-
-    Returns:
-        times_s: (I,) the middle of each interval, where a mean over it has no delay.
-        intervals_s: (I,) its length.
-    """
-    kept = np.setdiff1d(np.arange(len(beats.times_s)), _extra_beats(beats.times_s))
-    times_s, sound = beats.times_s[kept], beats.sound[kept]
-    intervals_s = np.diff(times_s)
-    possible = (intervals_s >= SHORTEST_S) & (intervals_s <= LONGEST_S) & sound[:-1] & sound[1:]
-    if not possible.any():
-        return np.zeros(0), np.zeros(0)
-    # What is usual is learnt from these alone: jolts come in bursts and would outvote the beats.
-    middles_s, intervals_s = (times_s[:-1] + intervals_s / 2)[possible], intervals_s[possible]
-    usual_s = _running_median(intervals_s)
-    off_s = intervals_s - usual_s
-    accepted = np.abs(off_s) <= np.clip(_DEVIATIONS * _spread(off_s), _LEAST_OFF * usual_s, _MOST_OFF * usual_s)
-    return middles_s[accepted], intervals_s[accepted]
-
-
-def _spread(off_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Quartile deviation among the `_WINDOW` values around each, (I,)."""
-    if len(off_s) < _WINDOW:
-        low, high = np.percentile(off_s, (25, 75))
-        return np.full(len(off_s), (high - low) / 2)
-    half = _WINDOW // 2
-    views = np.lib.stride_tricks.sliding_window_view(np.pad(off_s, half, mode="reflect"), _WINDOW)
-    ordered = np.partition(views, (_WINDOW // 4, 3 * _WINDOW // 4), axis=1)
-    deviation: NDArray[np.float64] = (ordered[:, 3 * _WINDOW // 4] - ordered[:, _WINDOW // 4]) / 2
-    return deviation
-
-
-def _extra_beats(times_s: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Which beats split one interval of the usual length in two."""
-    intervals_s = np.diff(times_s)
-    if intervals_s.size < 3:
-        return np.zeros(0, dtype=np.int64)
-    usual_s = _running_median(intervals_s)
-    pair_s = intervals_s[:-1] + intervals_s[1:]
-    # Beat i + 1 stands inside what would be one usual interval.
-    extra = (np.abs(pair_s - usual_s[:-1]) < 0.2 * usual_s[:-1]) & (
-        np.minimum(intervals_s[:-1], intervals_s[1:]) < 0.7 * usual_s[:-1]
-    )
-    extra[1:] &= ~extra[:-1]
-    return np.flatnonzero(extra) + 1
-
-
-def _running_median(intervals_s: NDArray[np.float64]) -> NDArray[np.float64]:
-    half = _NEIGHBOURS // 2
-    padded = np.pad(intervals_s, half, mode="reflect" if len(intervals_s) > half else "edge")
-    medians: NDArray[np.float64] = np.median(np.lib.stride_tricks.sliding_window_view(padded, _NEIGHBOURS), axis=1)
-    return medians
-
-
-def on_grid(
-    times_s: NDArray[np.float64], values: NDArray[np.float64], grid_times_N: NDArray[np.float64]
-) -> NDArray[np.float32]:
-    """Values that stand at irregular times, laid on a grid by a monotone cubic (PCHIP), which cannot overshoot.
-
-    Returns:
-        (N,) float32; NaN before the first and after the last value by more than `LONGEST_BRIDGE_S` / 2, and
-        between values further apart than `LONGEST_BRIDGE_S`.
-    """
-    laid_N = np.full(len(grid_times_N), np.nan, dtype=np.float32)
-    if len(times_s) < 2:
-        return laid_N
-    inside_N = (grid_times_N >= times_s[0] - LONGEST_BRIDGE_S / 2) & (
-        grid_times_N <= times_s[-1] + LONGEST_BRIDGE_S / 2
-    )
-    # Outside the first and last value the nearest one stands.
-    within = np.clip(grid_times_N[inside_N], times_s[0], times_s[-1])
-    laid_N[inside_N] = PchipInterpolator(times_s, values)(within)
-    after = np.searchsorted(times_s, grid_times_N)
-    gap_N = (after > 0) & (after < len(times_s))
-    gap_N[gap_N] = np.diff(times_s)[after[gap_N] - 1] > LONGEST_BRIDGE_S
-    laid_N[gap_N] = np.nan
-    return laid_N

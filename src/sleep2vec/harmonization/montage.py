@@ -4,13 +4,14 @@ Letters: T samples at the recording's rate.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import permutations
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sleep2vec.harmonization.channel_match import Channel
+from sleep2vec.harmonization.quality import plateaus
 from sleep2vec.harmonization.units import conversion_of
 from sleep2vec.vocabulary.units import volts_per_unit
 
@@ -145,18 +146,29 @@ def _place(active: str | None, reference: str | None, preferences: tuple[str, ..
 
 def trace_of(candidate: Candidate) -> Trace:
     """Read the candidate's channels, bring them to the stored unit, and subtract where there are two."""
-    first = _load(candidate.channels[0])
     if len(candidate.channels) == 1:
-        return first
-    second = _load(candidate.channels[1])
+        return _load(candidate.channels[0])
+    first, second = (_with_rails(_load(channel)) for channel in candidate.channels)
     length = min(len(first.samples_T), len(second.samples_T))
     at_limit_T = None
-    if first.at_limit_T is not None and second.at_limit_T is not None:
-        at_limit_T = first.at_limit_T[:length] | second.at_limit_T[:length]
+    limits = [trace.at_limit_T[:length] for trace in (first, second) if trace.at_limit_T is not None]
+    if limits:
+        at_limit_T = np.logical_or.reduce(limits)
     steps = (*dict.fromkeys(first.steps + second.steps), " minus ".join(candidate.labels))
     doubts = tuple(dict.fromkeys(first.doubts + second.doubts))
     difference_T = first.samples_T[:length] - second.samples_T[:length]
     return Trace(difference_T, first.rate_hz, at_limit_T, steps, doubts)
+
+
+def _with_rails(trace: Trace) -> Trace:
+    """Count as limits the plateaus that a whole channel ends in: once it is subtracted, they show no more."""
+    known_T = trace.samples_T[np.isfinite(trace.samples_T)]
+    at_limit_T = trace.at_limit_T
+    # A second on it is less than 5 % of a token.
+    for value, _ in plateaus(known_T, trace.rate_hz) if known_T.size else ():
+        on_T = trace.samples_T == np.float32(value)
+        at_limit_T = on_T if at_limit_T is None else at_limit_T | on_T
+    return replace(trace, at_limit_T=at_limit_T)
 
 
 def _load(channel: Channel) -> Trace:

@@ -6,6 +6,7 @@ from pathlib import PurePath
 from sleep2vec.cohorts.catalog import cohort_of
 from sleep2vec.harmonization.align import grid_of
 from sleep2vec.harmonization.channel_match import Channel, match_channels
+from sleep2vec.harmonization.clocks import Clocks, on_one_clock
 from sleep2vec.harmonization.sensors import KINDS_OF, Sensors
 from sleep2vec.harmonization.waveform import Outcome
 from sleep2vec.vocabulary.errors import NoUsableChannelError
@@ -16,8 +17,6 @@ from sleep2vec.vocabulary.stages import hypnogram_of
 from sleep2vec.vocabulary.subject import Subject
 
 _MOST_LABELS = 15
-# One sample of a 1 Hz channel may be missing at the end.
-_CLOCK_TOLERANCE_S = 1.0
 _CERTAINTY = {"likely": "likely", "guess": "a guess"}
 
 
@@ -49,6 +48,8 @@ def harmonize(
         UnknownModalityError: `modalities` names one that does not exist.
     """
     wanted = tuple(MODALITIES) if modalities is None else parse_modalities(modalities)
+    clocks = on_one_clock(recording)
+    recording = clocks.recording
     grid = grid_of(recording)
     rules = cohort_of(cohort).channels
     sensors = Sensors(match_channels(recording, rules), grid, rules)
@@ -77,7 +78,7 @@ def harmonize(
         site=site,
         source=recording.source,
         repairs=recording.repairs,
-        notes=(*doubts, *_uncertain(sensors, present), *_unlike_lengths(recording, sensors, present)),
+        notes=(*doubts, *_uncertain(sensors, present), *_unlike_clocks(clocks, present)),
     )
 
 
@@ -91,20 +92,10 @@ def _uncertain(sensors: Sensors, present: dict[str, Outcome]) -> list[str]:
     ]
 
 
-def _unlike_lengths(recording: Recording, sensors: Sensors, present: dict[str, Outcome]) -> list[str]:
-    """Clocks that disagree: channels that last longer or shorter than the recording. All are laid from the start."""
+def _unlike_clocks(clocks: Clocks, present: dict[str, Outcome]) -> list[str]:
+    """Clocks that disagree, of the channels that were used."""
     used = {index for outcome in present.values() for index in outcome.channels}
-    notes = []
-    for channel in sensors.channels:
-        lasts_s = channel.signal.n_samples / channel.signal.rate_hz if channel.signal.rate_hz > 0 else 0.0
-        differs_s = lasts_s - recording.duration_s
-        if channel.index in used and abs(differs_s) > _CLOCK_TOLERANCE_S:
-            drift = 1e6 * differs_s / recording.duration_s
-            notes.append(
-                f"{channel.label} lasts {lasts_s:.1f} s at {channel.signal.rate_hz:g} Hz and the recording "
-                f"{recording.duration_s:.1f} s ({drift:+.0f} ppm): its clock or rate is off, or it ended apart"
-            )
-    return notes
+    return [note for index, note in clocks.notes.items() if index in used]
 
 
 def _decide(channel: Channel, sensors: Sensors, present: dict[str, Outcome], absent: dict[str, str]) -> ChannelDecision:
@@ -118,6 +109,8 @@ def _decide(channel: Channel, sensors: Sensors, present: dict[str, Outcome], abs
         reason = f"{reading.reason}, {channel.refused}"
     elif channel.index in sensors.tried:
         reason = f"{reading.reason}, {sensors.tried[channel.index]}"
+    elif channel.index in sensors.tried_in:
+        reason = f"{reading.reason}, {sensors.tried_in[channel.index]}"
     else:
         reason = f"{reading.reason}; {_taken_instead(channel, present, absent)}"
     return ChannelDecision(channel.label, reading.kind, used_for, reason)

@@ -6,13 +6,13 @@ filter spreads it. Letters: T samples at the recording's rate, L tokens, W windo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
-from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
+from sleep2vec.harmonization.contact import EVENNESS_BANDS_HZ, evenness, peakiness
+from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class Threshold:
     source: str
 
 
-_BANDS_HZ = (1.0, 4.0, 10.0, 20.0, 35.0)
 _OURS = "ours, chosen on the recordings in tests/harmonization"
 _LUNA = "counted as Luna's CHEP-MASK does (zzz.bwh.harvard.edu/luna/ref/artifacts); the share is ours"
+_SIMULATED = "ours, on 8 h of noise and drift each, simulated nights of 0-110 apneas an hour and the nox recording"
 _RANGE = "the range oximeters are specified for starts at 70 %; 50 % leaves room for deep desaturations (ours)"
 
 # (detector, modality) -> threshold; modality "*" where no own line stands.
@@ -51,11 +51,14 @@ THRESHOLDS: Mapping[tuple[str, str], Threshold] = MappingProxyType(
         # An apnea may flatten most of a token; only a whole dead token is a fallen sensor.
         ("flat_share", "airflow"): Threshold(0.95, _OURS),
         ("flat_share", "belt"): Threshold(0.95, _OURS),
-        # Share of samples at an end of the converter's range.
+        # Share of samples at an end of the converter's range, or on a plateau at the token's own extreme.
         ("clipped_share", "*"): Threshold(0.05, _LUNA),
         # Deep breaths overrun belts and cannulas for a moment without hiding the rhythm.
         ("clipped_share", "airflow"): Threshold(0.25, _OURS),
         ("clipped_share", "belt"): Threshold(0.25, _OURS),
+        # How many times the samples on a token's extreme outnumber those on the next value to make a plateau: what
+        # an amplifier clips piles up, what a coarse converter rounds thins out towards its extremes.
+        ("plateau", "*"): Threshold(3.0, _OURS + "; a level on the token's median is a baseline, not a plateau"),
         # |sample - straight line of the token| beyond which it is not physiology, and the share of such samples.
         ("amplitude", "eeg"): Threshold(500.0, _OURS + " (uV): K-complexes and delta stay below 300"),
         ("amplitude", "eog"): Threshold(1000.0, _OURS + " (uV)"),
@@ -72,16 +75,42 @@ THRESHOLDS: Mapping[tuple[str, str], Threshold] = MappingProxyType(
             0.6, _OURS + ": 99 % of six real ucddb nights stay below 0.45; white noise 0.8"
         ),
         ("even_spectrum", "eog"): Threshold(0.6, _OURS + ": as for the EEG"),
+        # An ECG without QRS complexes: even after its filter, and without peaks (see `contact.peakiness`). Noise that
+        # falls off as 1/f is left to the detector of beats, because broad complexes at irregular times look like it.
+        ("even_spectrum", "ecg"): Threshold(0.25, _OURS + ": white noise 0.35-0.97; six ECGs, also at 0 dB, below 0.2"),
+        ("peakiness", "ecg"): Threshold(
+            3.35, _OURS + ": noise of steady or slowly changing level below 3.3; QRS 3.4-7"
+        ),
+        # A chin EMG is noise by nature: an open input in its range cannot be told from it, and has no detector here.
         # A single sample this many times beyond the amplitude would ring through a filter into its neighbours.
         ("spike", "*"): Threshold(10.0, _OURS + " (times the amplitude)"),
         ("spo2_low", "spo2"): Threshold(50.0, _RANGE),
         ("spo2_high", "spo2"): Threshold(
             100.0, "a saturation ends at 100 %; 127 is the dropout code of several oximeters"
         ),
-        # Share of the power from 0.1 to 0.5 Hz within 0.04 Hz of its peak; of noise it is about 0.25.
-        ("concentration", "resp"): Threshold(0.4, _OURS + "; recordings of ECG and pulse wave without any belt"),
+        # Around a dropout: how fast a reading may change and how far from the dropout it is doubted.
+        ("spo2_slope", "spo2"): Threshold(4.0, "ours, % a second: oximeters average 3 s and more; apneas reach 1-2"),
+        ("spo2_ramp_s", "spo2"): Threshold(10.0, "ours, s: the longest averaging time in common use"),
+        # A reading that stands still. In healthy sleep 97 % at a resolution of 1 % may well stand for 10 minutes.
+        ("frozen_s", "spo2"): Threshold(1800.0, _OURS + " (s): beyond what a healthy sleeper holds at 1 % resolution"),
+        ("frozen_fine_s", "spo2"): Threshold(300.0, _OURS + " (s), where readings are finer than 0.5 %"),
+        ("frozen_both_s", "spo2"): Threshold(300.0, _OURS + " (s), where a pulse rate that moves stands still with it"),
+        ("frozen_s", "ibi"): Threshold(300.0, _OURS + " (s): a pulse rate moves by 1/min with every few breaths"),
+        ("frozen_share", "*"): Threshold(0.5, _OURS + ": of the token"),
+        # Breathing in a belt or flow (see `respiratory_rhythm`), in the better quarter of ten minutes: shares of the
+        # power at one frequency. Either of the first two shows it; without the third the power is of heart beats.
+        ("breath_narrow", "*"): Threshold(0.57, _SIMULATED + ": noise up to 0.54, breathing from 0.59"),
+        ("breath_whole", "*"): Threshold(0.34, _SIMULATED + ": noise up to 0.30, breathing from 0.40"),
+        ("breath_least", "*"): Threshold(0.05, _SIMULATED + ": heart beats alone give 0.00"),
+        # A movement of the body in a breathing waveform, times the mean size of the night's typical token: a sine
+        # reaches 1.6, a sigh 4.
+        ("jolt", "resp"): Threshold(4.5, _OURS + "; drawn bursts of motion in benchmarks/heartbeats_and_breathing.py"),
+        # Share of the power from 0.08 to 0.7 Hz within 0.04 Hz of its peak; of noise it is about 0.25.
+        ("concentration", "resp"): Threshold(0.5, _OURS + "; recordings of ECG and pulse wave without any belt"),
         # Share of a token covered by accepted beat-to-beat intervals.
-        ("covered_share", "ibi"): Threshold(0.85, _OURS + ": what is bridged is off by the respiratory change"),
+        ("covered_share", "*"): Threshold(
+            0.9, _OURS + ": what is bridged is off by the respiratory change, 30-50 ms RMS; 3 s of it make 10 ms"
+        ),
     }
 )
 
@@ -112,6 +141,11 @@ class Verdict:
         """By detector, the share of tokens it rejects, where it rejects any."""
         return {name: float(fault_L.mean()) for name, fault_L in self.faults.items() if fault_L.any()}
 
+    def joined(self, more: Mapping[str, NDArray[np.bool_]]) -> "Verdict":
+        """With what other detectors found; the same name adds up."""
+        both = {name: self.faults[name] | more[name] for name in self.faults.keys() & more.keys()}
+        return Verdict({**self.faults, **more, **both})
+
     def describe(self) -> str:
         """The share of bad tokens and why, for a person."""
         found = [f"{name} {share:.0%}" for name, share in self.shares.items()]
@@ -141,53 +175,31 @@ def judge_waveform(
     faults = {
         "gap": _share(missing_T, edges_L1) > threshold("missing_share", modality),
         "flat": _flat(samples_T, edges_L1, rate_hz, modality, relative),
-        "clipped": _clipped(samples_T, at_limit_T, edges_L1) > threshold("clipped_share", modality),
+        "clipped": _clipped(samples_T, at_limit_T, edges_L1, rate_hz, modality),
         "amplitude": _too_large(deviation_T, edges_L1, modality, relative),
     }
-    if ("even_spectrum", modality) in THRESHOLDS and rate_hz >= 2 * _BANDS_HZ[-1]:
+    if modality in ("eeg", "eog") and rate_hz >= 2 * EVENNESS_BANDS_HZ[-1]:
         faults["no contact"] = evenness(samples_T, edges_L1, rate_hz) > threshold("even_spectrum", modality)
     return Verdict(faults)
 
 
-def judge_spo2(samples_N: NDArray[np.float32], n_tokens: int) -> Verdict:
-    """Judge the tokens of an oxygen saturation, (N,) in percent at a stored rate, with NaN in gaps."""
-    missing_LS = ~np.isfinite(samples_N).reshape(n_tokens, -1)
-    lost_LS = missing_LS | impossible_spo2(samples_N).reshape(n_tokens, -1)
-    limit = threshold("missing_share", "spo2")
-    return Verdict({"gap": missing_LS.mean(axis=1) > limit, "range": lost_LS.mean(axis=1) > limit})
+def judge_ecg(ecg_N: NDArray[np.floating], n_tokens: int) -> dict[str, NDArray[np.bool_]]:
+    """Tokens of an ECG, (N,) filtered and at its stored rate, that show no QRS complex."""
+    rate_hz = MODALITIES["ecg"].rate_hz
+    without_L = peakiness(ecg_N, n_tokens, rate_hz) < threshold("peakiness", "ecg")
+    suspects = np.flatnonzero(without_L)
+    if suspects.size:
+        per_token = TOKEN_SECONDS * rate_hz
+        part_N = ecg_N.reshape(n_tokens, per_token)[suspects].reshape(-1)
+        edges_L1 = np.arange(len(suspects) + 1) * per_token
+        without_L[suspects] = evenness(part_N, edges_L1, rate_hz) > threshold("even_spectrum", "ecg")
+    return {"no contact": without_L}
 
 
-def impossible_spo2(samples_T: NDArray[np.float32]) -> NDArray[np.bool_]:
-    """(T,) readings no saturation has: dropout codes (0, 127) and everything outside 50-100 %."""
-    # Files round: 100.2 % is a scaled 100.
-    low, high = threshold("spo2_low", "spo2"), threshold("spo2_high", "spo2") + 0.5
-    impossible_T: NDArray[np.bool_] = (samples_T < low) | (samples_T > high)
-    return impossible_T
-
-
-def judge_coverage(known_N: NDArray[np.bool_], n_tokens: int) -> Verdict:
-    """Tokens that have too few known samples; (N,) at a stored rate, whole tokens."""
+def judge_coverage(known_N: NDArray[np.bool_], n_tokens: int, name: str) -> dict[str, NDArray[np.bool_]]:
+    """Tokens that have too few known samples, under the name of what is missing; (N,) at a stored rate."""
     covered_L = known_N.reshape(n_tokens, -1).mean(axis=1)
-    return Verdict({"too few beats": covered_L < threshold("covered_share", "ibi")})
-
-
-def evenness(samples_T: NDArray[np.float32], edges_L1: NDArray[np.int64], rate_hz: float) -> NDArray[np.float64]:
-    """(L,) smallest of the power densities in four bands between 1 and 35 Hz over the largest: white noise is near 1.
-
-    Densities are medians over the seconds of a token, so that a burst passes. Mains hum lies outside of the bands.
-    """
-    second = int(rate_hz)
-    frequency_F = np.fft.rfftfreq(second, 1 / rate_hz)
-    window_S = np.hanning(second)
-    even_L = np.zeros(len(edges_L1) - 1)
-    for token, (start, end) in enumerate(pairwise(edges_L1)):
-        n_seconds = (end - start) // second
-        seconds_WS = samples_T[start : start + n_seconds * second].reshape(n_seconds, second)
-        seconds_WS = seconds_WS - seconds_WS.mean(axis=1, keepdims=True, dtype=np.float64)
-        power_F = np.median(np.abs(np.fft.rfft(seconds_WS * window_S)) ** 2, axis=0)
-        densities = [power_F[(frequency_F >= low) & (frequency_F <= high)].mean() for low, high in pairwise(_BANDS_HZ)]
-        even_L[token] = min(densities) / max(densities) if max(densities) > 0 else 0.0
-    return even_L
+    return {name: covered_L < threshold("covered_share", "*")}
 
 
 def _share(mask_T: NDArray[np.bool_] | None, edges_L1: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -221,15 +233,57 @@ def _flat(
 
 
 def _clipped(
-    samples_T: NDArray[np.float32], at_limit_T: NDArray[np.bool_] | None, edges_L1: NDArray[np.int64]
-) -> NDArray[np.float64]:
-    if at_limit_T is not None:
-        return _share(at_limit_T, edges_L1)
-    # Without a known range: samples on the token's own extremes, as Luna counts them, where they are a plateau.
+    samples_T: NDArray[np.float32],
+    at_limit_T: NDArray[np.bool_] | None,
+    edges_L1: NDArray[np.int64],
+    rate_hz: float,
+    modality: str,
+) -> NDArray[np.bool_]:
+    """Tokens of which too much stands at an end of the converter's range, or on a plateau within it.
+
+    A flow that is shown without its expirations rests on a floor and still breathes: breathing channels must have a
+    plateau on both sides.
+    """
+    limit = threshold("clipped_share", modality)
+    least = 2 if modality in ("airflow", "belt") else 1
+    clipped_L = _share(at_limit_T, edges_L1) > limit
+    # A plateau of that share shows in some 64 samples a second as well.
+    step = max(1, int(rate_hz // 64))
+    thin_T, edges_L1 = samples_T[::step], -(-edges_L1 // step)
+    on_extreme_L = _share_on_extremes(thin_T, edges_L1)
+    for token in np.flatnonzero(~clipped_L & (on_extreme_L > limit)).tolist():
+        part = thin_T[edges_L1[token] : edges_L1[token + 1]]
+        # Most extremes are reached once or twice.
+        found = plateaus(part, 0.02 * len(part))
+        clipped_L[token] = len(found) >= least and sum(count for _, count in found) > limit * len(part)
+    return clipped_L
+
+
+def _share_on_extremes(samples_T: NDArray[np.float32], edges_L1: NDArray[np.int64]) -> NDArray[np.float64]:
+    """(L,) share of a token's samples on its own highest or lowest value, as Luna counts them."""
     starts, lengths = edges_L1[:-1], np.diff(edges_L1)
     highest_T = np.repeat(np.maximum.reduceat(samples_T, starts), lengths)
     lowest_T = np.repeat(np.minimum.reduceat(samples_T, starts), lengths)
     return _share((samples_T == highest_T) | (samples_T == lowest_T), edges_L1)
+
+
+def plateaus(samples: NDArray[np.float32], least: float) -> list[tuple[float, int]]:
+    """The highest and lowest value of samples without NaN, and how many stand on it, where it is a plateau.
+
+    It is where more than `least` samples stand on it, many more than on the next value, and the median does not: an
+    amplifier clips within the converter's range, a digital ECG rests on its baseline.
+    """
+    found, middle = [], None
+    for extreme, nearest in ((samples.max(), np.max), (samples.min(), np.min)):
+        on = samples == extreme
+        count = int(np.count_nonzero(on))
+        if count <= least or count == len(samples):
+            continue
+        middle = np.median(samples) if middle is None else middle
+        on_next = np.count_nonzero(samples == nearest(samples[~on]))
+        if extreme != middle and count > threshold("plateau", "*") * on_next:
+            found.append((float(extreme), count))
+    return found
 
 
 def _too_large(

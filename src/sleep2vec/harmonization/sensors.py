@@ -5,23 +5,21 @@ from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sleep2vec.cohorts.labels import ChannelRules
 from sleep2vec.harmonization.align import Grid
-from sleep2vec.harmonization.breathing import breathing_band, breathing_of_beats, shows_breathing
+from sleep2vec.harmonization.beat_shape import Beats
+from sleep2vec.harmonization.breathing import breathing_band, breathing_of_beats, jolts
 from sleep2vec.harmonization.channel_match import Channel
 from sleep2vec.harmonization.filters import BANDS, describe
-from sleep2vec.harmonization.heartbeats import (
-    LONGEST_S,
-    SHORTEST_S,
-    Beats,
-    beats_of_ecg,
-    beats_of_ppg,
-    intervals_of,
-    on_grid,
-)
+from sleep2vec.harmonization.heartbeats import beats_of_ecg, beats_of_ppg
+from sleep2vec.harmonization.intervals import LONGEST_S, SHORTEST_S, intervals_of, intervals_on_grid, on_grid
 from sleep2vec.harmonization.montage import Candidate, electrode_candidates, sensor_candidates, trace_of
+from sleep2vec.harmonization.oximetry import stands_still
+from sleep2vec.harmonization.quality import judge_coverage, threshold
 from sleep2vec.harmonization.resample import hold
+from sleep2vec.harmonization.respiratory_rhythm import rhythm_of
 from sleep2vec.harmonization.waveform import Outcome, Prepared, finish, from_values, prepare, saturation
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.night import Provenance
@@ -41,9 +39,14 @@ KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 _ELECTRODES = ("eeg", "eog", "chin", "ecg")
-# A candidate this good is taken without looking at the next one.
-_GOOD_ENOUGH = 0.5
+# A candidate this good is taken without looking at the next one; else the first that has this share of the good
+# tokens of the best.
+_GOOD_ENOUGH = 0.8
 _MOST_TRIED = 4
+# What is derived, or averaged by a device, serves only where less than this share of the night has the real thing.
+_LAST_RESORT = 0.5
+# The belt serves as breathing unless the airflow has clearly more of it.
+_BELT_FIRST = 0.9
 
 
 class Sensors:
@@ -51,6 +54,7 @@ class Sensors:
 
     Attributes:
         tried: By channel index, why a channel that was tried was not taken.
+        tried_in: By channel index, the same of differences it was tried in.
     """
 
     def __init__(self, channels: tuple[Channel, ...], grid: Grid, rules: ChannelRules) -> None:
@@ -58,6 +62,7 @@ class Sensors:
         self.grid = grid
         self.rules = rules
         self.tried: dict[int, str] = {}
+        self.tried_in: dict[int, str] = {}
         self._made: dict[str, Outcome | str] = {}
         self._beats: tuple[Beats, Outcome] | None = None
         self._pulse_of: dict[tuple[str, ...], Beats] = {}
@@ -66,7 +71,9 @@ class Sensors:
         """The modality, or why there is none (one sentence)."""
         if modality not in self._made:
             make: Callable[[], Outcome | str] = {
-                "spo2": lambda: self._best(modality, lambda candidate: saturation(candidate, self.grid)),
+                "spo2": lambda: self._best(
+                    modality, lambda candidate: saturation(candidate, self.grid, self._pulse_rates)
+                ),
                 "ecg": self._ecg,
                 "ibi": self._ibi,
                 "resp": self._resp,
@@ -85,7 +92,7 @@ class Sensors:
         return finish(prepare(candidate, self.grid, modality), self.grid, modality, modality)
 
     def _best(self, modality: str, make: Callable[[Candidate], Outcome]) -> Outcome | str:
-        """The first candidate half of whose tokens are good, else the one with the most."""
+        """The first candidate of whose tokens 80 % are good, else the first that comes near the best."""
         candidates = self.candidates(modality)
         made: list[Outcome] = []
         for candidate in candidates[:_MOST_TRIED]:
@@ -94,19 +101,23 @@ class Sensors:
                 break
         if not made:
             return self._nothing_for(modality)
-        best = max(made, key=lambda outcome: outcome.valid_share)
+        best = _first_near_the_best(made)
         if best.valid_share == 0.0:
-            stories = "; ".join(f"{' and '.join(o.provenance.channels)}: {_verdict_of(o)}" for o in made)
             self._remember(made, best=None)
-            return f"no token is good ({stories})"
+            return f"no token is good ({_stories_of(made)})"
         self._remember(made, best)
-        return _with_rank(best, made.index(best), len(candidates))
+        return _with_rank(best, made, len(candidates))
 
     def _remember(self, made: list[Outcome], best: Outcome | None) -> None:
         for outcome in made:
-            if outcome is not best:
-                for index in outcome.channels:
+            if outcome is best:
+                continue
+            title = " minus ".join(outcome.provenance.channels)
+            for index in outcome.channels:
+                if len(outcome.channels) == 1:
                     self.tried[index] = f"tried and not taken, {_verdict_of(outcome)}"
+                else:
+                    self.tried_in[index] = f"tried in {title}, which was not taken, {_verdict_of(outcome)}"
 
     def _nothing_for(self, modality: str) -> str:
         refused = [c for c in self.channels if c.reading.kind in KINDS_OF[modality] and c.refused]
@@ -140,26 +151,33 @@ class Sensors:
             if chosen is None:
                 candidate = next(c for c in self.candidates("ecg") if _indices(c) == outcome.channels)
                 chosen = prepare(candidate, self.grid, "ecg")
-            self._beats = beats_of_ecg(chosen.samples_T, chosen.hole_T, chosen.rate_hz), outcome
+            lengths_L = np.diff(self.grid.edges_of(chosen.rate_hz))
+            hole_T = chosen.hole_T | np.repeat(~outcome.valid_L, lengths_L)
+            beats = beats_of_ecg(chosen.samples_T, hole_T, chosen.rate_hz)
+            self._beats = replace(beats, times_s=beats.times_s + chosen.begins_s), outcome
+            outcome = _stood_up(outcome, beats.upright)
         return outcome
 
     def _ibi(self) -> Outcome | str:
-        made: list[Outcome] = []
-        for attempt in (self._ibi_of_ecg, self._ibi_of_ppg, self._ibi_of_pulse):
-            made += attempt()
-            if made and made[-1].valid_share >= _GOOD_ENOUGH:
-                break
-        best = max(made, key=lambda outcome: outcome.valid_share, default=None)
-        if best is None:
+        made = self._ibi_of_ecg()
+        if not _any_good(made):
+            made += self._ibi_of_ppg()
+        # A device averages its rate over seconds: only where hardly any beats were found.
+        if max((outcome.valid_share for outcome in made), default=0.0) < _LAST_RESORT:
+            made += self._ibi_of_pulse()
+        if not made:
             return self._no_source_for("ibi", ("ecg",), "ECG, PPG or pulse")
-        return best if best.valid_share > 0 else f"no token is good ({_verdict_of(best)})"
+        best = _first_near_the_best(made)
+        if best.valid_share > 0:
+            return _with_rank(best, made, len(made))
+        return f"no token is good ({_stories_of(made)})"
 
     def _ibi_of_ecg(self) -> list[Outcome]:
         self.outcome("ecg")
         if self._beats is None:
             return []
         beats, ecg = self._beats
-        down = "" if beats.upright else "; the ECG is upside down: its larger swings point down"
+        down = "" if beats.upright else "; the ECG is upside down in the file: its larger swings point down"
         step = f"{len(beats.times_s)} R peaks found (sleepecg), placed between samples{down}"
         return [self._intervals(beats, ecg.provenance.channels, ecg.channels, "ecg", "beats of the ECG", step)]
 
@@ -179,102 +197,157 @@ class Sensors:
         for candidate in sensor_candidates(("ppg",), self.channels)[:_MOST_TRIED]:
             if candidate.labels not in self._pulse_of:
                 ready = prepare(candidate, self.grid, "ppg")
-                self._pulse_of[candidate.labels] = beats_of_ppg(ready.samples_T, ready.hole_T, ready.rate_hz)
+                beats = beats_of_ppg(ready.samples_T, ready.hole_T, ready.rate_hz)
+                self._pulse_of[candidate.labels] = replace(beats, times_s=beats.times_s + ready.begins_s)
             yield self._pulse_of[candidate.labels], candidate
 
     def _intervals(
         self, beats: Beats, labels: tuple[str, ...], channels: tuple[int, ...], source: str, reason: str, step: str
     ) -> Outcome:
-        times_s, intervals_s = intervals_of(beats)
+        _, intervals_s = intervals_of(beats)
         grid_times_N = self.grid.times_of(MODALITIES["ibi"].rate_hz) - self.grid.start_s
         left_out = max(0, len(beats.times_s) - 1 - len(intervals_s))
         steps = (step, f"{left_out} implausible or ectopic intervals left out", "at the middle of each interval, 4 Hz")
         story = Provenance(labels, reason, source, steps, 0.0, 1.0)
-        return from_values(on_grid(times_s, intervals_s, grid_times_N), "ibi", self.grid.n_tokens, story, channels)
+        return from_values(intervals_on_grid(beats, grid_times_N), "ibi", self.grid.n_tokens, story, channels)
 
     def _ibi_of_pulse(self) -> list[Outcome]:
         made = []
-        for candidate in sensor_candidates(("heart_rate",), self.channels)[:1]:
-            trace = trace_of(candidate)
-            rates_N = hold(trace.samples_T, trace.rate_hz, self.grid.times_of(MODALITIES["ibi"].rate_hz))
-            with np.errstate(divide="ignore", invalid="ignore"):
-                seconds_N = np.float32(60.0) / rates_N
-            possible_N = (seconds_N >= SHORTEST_S) & (seconds_N <= LONGEST_S)
-            seconds_N = np.where(possible_N, seconds_N, np.float32(np.nan))
-            steps = (*trace.steps, "60 / rate", f"held from {trace.rate_hz:g} to 4 Hz")
-            reason = f"{candidate.labels[0]} is {candidate.channels[0].reading.reason}"
-            story = Provenance(candidate.labels, reason, "pulse", steps, 0.0, 1.0)
-            made.append(from_values(seconds_N, "ibi", self.grid.n_tokens, story, _indices(candidate)))
+        for candidate in sensor_candidates(("heart_rate",), self.channels)[:_MOST_TRIED]:
+            made.append(self._ibi_of_rate(candidate))
+            if _any_good(made):
+                break
+        self._remember(made, _first_near_the_best(made) if made else None)
         return made
 
+    def _ibi_of_rate(self, candidate: Candidate) -> Outcome:
+        rate_hz = MODALITIES["ibi"].rate_hz
+        rates_N, steps = self._rates(candidate)
+        still_N = stands_still(rates_N, round(threshold("frozen_s", "ibi") * rate_hz))
+        with np.errstate(divide="ignore", invalid="ignore"):
+            seconds_N = np.float32(60.0) / rates_N
+        possible_N = (seconds_N >= SHORTEST_S) & (seconds_N <= LONGEST_S)
+        seconds_N = np.where(possible_N & ~still_N, seconds_N, np.float32(np.nan))
+        still_L = (still_N & possible_N).reshape(self.grid.n_tokens, -1).mean(axis=1)
+        reason = f"{candidate.labels[0]} is {candidate.channels[0].reading.reason}"
+        story = Provenance(candidate.labels, reason, "pulse", (*steps, "60 / rate"), 0.0, 1.0)
+        faults = {"frozen": still_L > threshold("frozen_share", "ibi")}
+        return from_values(seconds_N, "ibi", self.grid.n_tokens, story, _indices(candidate), "no possible rate", faults)
+
+    def _rates(self, candidate: Candidate) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+        """A device's heart rate on the grid, and what was done."""
+        trace = trace_of(candidate)
+        held_N = hold(trace.samples_T, trace.rate_hz, self.grid.times_of(MODALITIES["ibi"].rate_hz))
+        return held_N, (*trace.steps, f"held from {trace.rate_hz:g} to {MODALITIES['ibi'].rate_hz} Hz")
+
+    def _pulse_rates(self) -> list[NDArray[np.float32]]:
+        """Possible heart rates (N,) of all devices, at the rate of the saturation; NaN elsewhere."""
+        rates = [self._rates(c)[0] for c in sensor_candidates(("heart_rate",), self.channels)[:_MOST_TRIED]]
+        return [np.where((r >= 60 / LONGEST_S) & (r <= 60 / SHORTEST_S), r, np.float32(np.nan)) for r in rates]
+
     def _resp(self) -> Outcome | str:
-        made: list[Outcome] = []
-        for modality in ("belt", "airflow"):
-            sensor = self.outcome(modality)
-            if isinstance(sensor, Outcome):
-                made.append(self._resp_of(sensor, modality))
-                if made[-1].valid_share >= _GOOD_ENOUGH:
-                    return made[-1]
+        sensors = {m: sensor for m in ("belt", "airflow") if isinstance(sensor := self.outcome(m), Outcome)}
+        made = self._resp_of_sensors(sensors)
+        if made and made[0].valid_share >= _LAST_RESORT:
+            return made[0]
         self.outcome("ecg")
         if self._beats is not None:
             beats, ecg = self._beats
             made.append(self._resp_of_beats(beats, ecg.provenance.channels, ecg.channels, "ecg", "ECG"))
-        if not made or made[-1].valid_share < _GOOD_ENOUGH:
+        if not made or made[-1].valid_share < _LAST_RESORT:
             for beats, pulse in self._pulses():
                 made.append(self._resp_of_beats(beats, pulse.labels, _indices(pulse), "ppg", "pulse wave"))
-        best = max(made, key=lambda outcome: outcome.valid_share, default=None)
-        if best is None:
+        if not made:
             return self._no_source_for("resp", ("belt", "airflow", "ecg"), "effort belt, airflow, ECG or PPG")
-        return best if best.valid_share > 0 else f"no token is good ({_verdict_of(best)})"
+        best = max(made, key=lambda outcome: outcome.valid_share)
+        return best if best.valid_share > 0 else f"no token is good ({_stories_of(made)})"
 
-    def _resp_of(self, sensor: Outcome, modality: str) -> Outcome:
+    def _resp_of_sensors(self, sensors: dict[str, Outcome]) -> list[Outcome]:
+        """Breathing from the belt and the airflow that are there, the one with more evidence of it first."""
+        rate_hz = MODALITIES["resp"].rate_hz
+        strength = {m: rhythm_of(sensor.samples_N, ~sensor.valid_L, rate_hz).strength for m, sensor in sensors.items()}
+        shown = {m: sensor.valid_share * strength[m] for m, sensor in sensors.items()}
+        order = sorted(shown, key=lambda m: -shown[m])
+        if "belt" in shown and shown["belt"] >= _BELT_FIRST * shown[order[0]]:
+            order = ["belt", *(m for m in order if m != "belt")]
+        told = [
+            f"the {MODALITIES[m].title} ({sensors[m].valid_share:.0%} of tokens good, {strength[m]:.2f} of its power "
+            "at the rate of breathing)"
+            for m in order
+        ]
+        reason = f"{told[0]} is the only breathing sensor" if len(told) == 1 else " is preferred to ".join(told)
+        return [self._resp_of(sensors[m], m, reason) for m in order]
+
+    def _resp_of(self, sensor: Outcome, modality: str, reason: str) -> Outcome:
         rate_hz = MODALITIES["resp"].rate_hz
         # Invalid tokens hold 0, which is the centre: they add nothing.
         band_N = breathing_band(sensor.samples_N, rate_hz)
-        band_N = np.where(np.repeat(sensor.valid_L, rate_hz * 30), band_N, np.nan)
-        story = Provenance(
-            sensor.provenance.channels,
-            f"the {MODALITIES[modality].title} is the best breathing sensor",
-            modality,
-            (f"the {modality} modality", describe(BANDS["resp"], rate_hz)),
-            0.0,
-            1.0,
-        )
-        return from_values(band_N, "resp", self.grid.n_tokens, story, sensor.channels)
+        jolted_N = jolts(band_N, sensor.valid_L, rate_hz)
+        band_N = np.where(np.repeat(sensor.valid_L, rate_hz * 30) & ~jolted_N, band_N, np.nan)
+        steps = (f"the {modality} modality", describe(BANDS["resp"], rate_hz), f"{jolted_N.mean():.1%} jolts left out")
+        story = Provenance(sensor.provenance.channels, reason, modality, steps, 0.0, 1.0)
+        missing = f"no {MODALITIES[modality].title} without jolts"
+        return from_values(band_N, "resp", self.grid.n_tokens, story, sensor.channels, missing, sensor.faults)
 
     def _resp_of_beats(
         self, beats: Beats, labels: tuple[str, ...], channels: tuple[int, ...], source: str, title: str
     ) -> Outcome:
         rate_hz = MODALITIES["resp"].rate_hz
         times_N = self.grid.times_of(rate_hz) - self.grid.start_s
-        derived_N, what = breathing_of_beats(beats, times_N)
-        known_N = np.isfinite(derived_N)
-        if known_N.any():
-            centre = np.float32(np.median(derived_N[known_N]))
-            band_N = breathing_band(np.where(known_N, derived_N - centre, np.float32(0.0)), rate_hz)
-            derived_N = np.where(known_N, band_N, np.nan).astype(np.float32)
-            shown_L = shows_breathing(derived_N, self.grid.n_tokens)
-            derived_N[~np.repeat(shown_L, len(derived_N) // self.grid.n_tokens)] = np.nan
+        derived_N, what = breathing_of_beats(beats, times_N, of_pulse=source == "ppg")
+        covered_N = np.isfinite(on_grid(beats.times_s, beats.heights, times_N))
+        faults = judge_coverage(covered_N, self.grid.n_tokens, "too few beats")
         story = Provenance(
             labels,
-            f"no effort belt or airflow that is good for half of the night: breathing derived from the {title}",
+            f"no effort belt or airflow is good for half of the night: breathing derived from the {title}",
             source,
             (what, describe(BANDS["resp"], rate_hz)),
             0.0,
             1.0,
         )
-        return from_values(derived_N, "resp", self.grid.n_tokens, story, channels)
+        missing = "no breathing in the beats"
+        return from_values(derived_N, "resp", self.grid.n_tokens, story, channels, missing, faults)
 
 
-def _with_rank(outcome: Outcome, tried_before: int, n_candidates: int) -> Outcome:
+def _any_good(made: list[Outcome]) -> bool:
+    return any(outcome.valid_share >= _GOOD_ENOUGH for outcome in made)
+
+
+def _first_near_the_best(made: list[Outcome]) -> Outcome:
+    """The most preferred (first) outcome that has at least 80 % of the good tokens of the best."""
+    most = max(outcome.valid_share for outcome in made)
+    return next(outcome for outcome in made if outcome.valid_share >= _GOOD_ENOUGH * most)
+
+
+def _with_rank(outcome: Outcome, made: list[Outcome], n_candidates: int) -> Outcome:
     """Say in the reason how the candidate stood among the others."""
     if n_candidates == 1:
         return outcome
-    place = (
-        f"first choice of {n_candidates}" if tried_before == 0 else f"better than {tried_before} preferred before it"
-    )
+    before = made[: made.index(outcome)]
+    place = f"first choice of {n_candidates}"
+    if before:
+        others = ", ".join(f"{' minus '.join(o.provenance.channels)} {o.valid_share:.0%}" for o in before)
+        place = f"{outcome.valid_share:.0%} of its tokens are good, of those preferred before it {others}"
     story = outcome.provenance
     return replace(outcome, provenance=replace(story, reason=f"{story.reason}; {place}"))
+
+
+def _stood_up(ecg: Outcome, upright: bool) -> Outcome:
+    """The ECG with its R peaks up, as AASM's lead II shows them; that it was turned over is told in its steps.
+
+    Electrodes of a single lead are easily exchanged, and a model should not have to learn both. Where up and down
+    swings are about equal the ECG stays as it was recorded.
+    """
+    story = ecg.provenance
+    if upright:
+        return replace(ecg, provenance=replace(story, steps=(*story.steps, "R peaks point up, as recorded")))
+    steps = (*story.steps, "upside down in the file (its larger swings point down): turned over, R peaks up")
+    # Zero minus, so that invalid tokens stay at +0.
+    return replace(
+        ecg,
+        samples_N=np.float32(0.0) - ecg.samples_N,
+        provenance=replace(story, steps=steps, centre=-story.centre),
+    )
 
 
 def _indices(candidate: Candidate) -> tuple[int, ...]:
@@ -284,3 +357,8 @@ def _indices(candidate: Candidate) -> tuple[int, ...]:
 def _verdict_of(outcome: Outcome) -> str:
     said = [step for step in outcome.provenance.steps if step.startswith(("bad tokens", "every token good"))]
     return said[-1] if said else f"{outcome.valid_share:.0%} of tokens good"
+
+
+def _stories_of(made: list[Outcome]) -> str:
+    """What became of each that was tried."""
+    return "; ".join(f"{' and '.join(o.provenance.channels)}: {_verdict_of(o)}" for o in made)

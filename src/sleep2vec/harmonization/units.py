@@ -28,8 +28,11 @@ PLAUSIBLE_SD: Mapping[str, tuple[float, float]] = MappingProxyType(
         "ecg": (0.005, 10.0),
     }
 )
-# No electrode gives more than this for most of a night, no converter for electrodes ends below or above these (uV).
-_LARGEST_SD_UV = 5e3
+# No electrode gives more than this for most of a night (uV), unless it hums.
+_LARGEST_SD_UV: Mapping[str, float] = MappingProxyType(
+    {"eeg": 1000.0, "eog": 2000.0, "chin": 250.0, "reference": 5000.0, "ecg": 5000.0}
+)
+# No converter for electrodes ends below or above these (uV).
 _SMALLEST_RANGE_UV, _LARGEST_RANGE_UV = 20.0, 1e5
 _GUESSES = ("uV", "mV", "V")
 
@@ -65,7 +68,7 @@ def conversion_of(signal: Signal, samples_T: NDArray[np.float32], kind: str) -> 
     sd = typical_sd(samples_T, signal.rate_hz)
     low, high = PLAUSIBLE_SD[kind]
     guesses = {unit: factor for unit in _GUESSES if (factor := factor_between(unit, target)) is not None}
-    fitting = [unit for unit, factor in guesses.items() if low <= sd * factor <= high]
+    fitting = [unit for unit, factor in guesses.items() if low <= sd * factor <= high and _has_range(signal, unit)]
     if stated is None:
         said = f"unit {written!r} is no voltage" if written else "no unit in the header"
         if fitting:
@@ -73,18 +76,48 @@ def conversion_of(signal: Signal, samples_T: NDArray[np.float32], kind: str) -> 
             return Conversion(guesses[fitting[0]], step, f"{signal.label.strip()}: {step}")
         step = f"{said} and no voltage fits the amplitude: taken as uV"
         return Conversion(guesses["uV"], step, f"{signal.label.strip()}: {step}")
-    if fitting and _impossible(signal, sd, factor_between(signal.unit, "uV") or 1.0):
+    if fitting and _impossible(signal, samples_T, sd, kind):
         step = f"header says {written}, which the amplitude rules out: taken as {fitting[0]}"
         return Conversion(guesses[fitting[0]], step, f"{signal.label.strip()}: {step}")
     return Conversion(stated, f"{written} to {target}" if stated != 1.0 else target)
 
 
-def _impossible(signal: Signal, sd: float, uv_per_unit: float) -> bool:
-    sd_uv = sd * uv_per_unit
-    if signal.physical_range is None:
-        return sd_uv > _LARGEST_SD_UV
-    reach_uv = max(abs(bound) for bound in signal.physical_range) * uv_per_unit
-    return (sd_uv > _LARGEST_SD_UV and reach_uv >= _LARGEST_RANGE_UV) or 0 < reach_uv < _SMALLEST_RANGE_UV
+def _has_range(signal: Signal, unit: str) -> bool:
+    """Whether the header's range would be one of a converter, were it in `unit`."""
+    if signal.physical_range is None or signal.physical_range[0] == signal.physical_range[1]:
+        return True
+    reach = max(abs(bound) for bound in signal.physical_range)
+    return reach * (factor_between(unit, "uV") or 1.0) >= _SMALLEST_RANGE_UV
+
+
+def _impossible(signal: Signal, samples_T: NDArray[np.float32], sd: float, kind: str) -> bool:
+    """Whether the header's voltage cannot be: its converter's range is none, or no electrode gives so much.
+
+    An input that hums may give anything, and is left in its unit for the detectors of quality to reject.
+    """
+    uv_per_unit = factor_between(signal.unit, "uV") or 1.0
+    if signal.physical_range is not None:
+        reach_uv = max(abs(bound) for bound in signal.physical_range) * uv_per_unit
+        if 0 < reach_uv < _SMALLEST_RANGE_UV:
+            return True
+        # An ECG or a reference may be large; the range has to speak against the header as well.
+        if kind in ("ecg", "reference") and reach_uv < _LARGEST_RANGE_UV:
+            return False
+    return sd * uv_per_unit > _LARGEST_SD_UV[kind] and not _hums(samples_T, signal.rate_hz)
+
+
+def _hums(samples_T: NDArray[np.float32], rate_hz: float, most_blocks: int = 20) -> bool:
+    """Whether at least half of the power above 0.5 Hz is at 50 or 60 Hz."""
+    length = int(2 * rate_hz)
+    if rate_hz < 105 or len(samples_T) < length:
+        return False
+    starts = np.unique(np.linspace(0, len(samples_T) - length, most_blocks).astype(np.int64))
+    blocks_BS = samples_T[starts[:, None] + np.arange(length)].astype(np.float64)
+    blocks_BS = blocks_BS[np.isfinite(blocks_BS).all(axis=1)]
+    power_BF = np.abs(np.fft.rfft((blocks_BS - blocks_BS.mean(axis=1, keepdims=True)) * np.hanning(length))) ** 2
+    hz = np.fft.rfftfreq(length, 1 / rate_hz)
+    mains = (np.abs(hz - 50) <= 1.5) | (np.abs(hz - 60) <= 1.5)
+    return bool(power_BF[:, mains].sum() > 0.5 * power_BF[:, hz > 0.5].sum())
 
 
 def typical_sd(samples_T: NDArray[np.float32], rate_hz: float, most_blocks: int = 60) -> float:

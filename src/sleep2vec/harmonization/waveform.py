@@ -3,9 +3,8 @@
 Letters: T samples at the recording's rate, N samples at the stored rate, L tokens.
 """
 
-from collections.abc import Mapping
-from dataclasses import dataclass
-from types import MappingProxyType
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,15 +12,10 @@ from numpy.typing import NDArray
 from sleep2vec.harmonization.align import Grid
 from sleep2vec.harmonization.filters import BANDS, apply_band, describe, mains_of, remove_mains
 from sleep2vec.harmonization.montage import Candidate, trace_of
-from sleep2vec.harmonization.quality import (
-    Verdict,
-    bridge,
-    impossible_spo2,
-    judge_coverage,
-    judge_spo2,
-    judge_waveform,
-)
+from sleep2vec.harmonization.oximetry import judge_spo2
+from sleep2vec.harmonization.quality import Verdict, bridge, judge_coverage, judge_ecg, judge_waveform
 from sleep2vec.harmonization.resample import hold, resample
+from sleep2vec.harmonization.respiratory_rhythm import rhythm_of, without_breathing
 from sleep2vec.harmonization.scale import robust_scale
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.night import Provenance
@@ -38,6 +32,7 @@ class Prepared:
         samples_T: (T,) float32 without NaN; bad tokens and gaps are straight lines.
         hole_T: (T,) bool, those lines.
         rate_hz: The recording's own rate.
+        late: How far the grid begins after the first sample, in samples, -0.5 to 0.5.
         verdict: Of the tokens.
     """
 
@@ -45,9 +40,15 @@ class Prepared:
     samples_T: NDArray[np.float32]
     hole_T: NDArray[np.bool_]
     rate_hz: float
+    late: float
     verdict: Verdict
     steps: tuple[str, ...]
     doubts: tuple[str, ...]
+
+    @property
+    def begins_s(self) -> float:
+        """When the first sample stands, from the grid's start."""
+        return -self.late / self.rate_hz
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +60,7 @@ class Outcome:
     provenance: Provenance
     channels: tuple[int, ...]
     doubts: tuple[str, ...] = ()
+    faults: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
     @property
     def valid_share(self) -> float:
@@ -83,81 +85,109 @@ def prepare(candidate: Candidate, grid: Grid, modality: str) -> Prepared:
     if verdict.bad_L.any():
         hole_T = missing_T | np.repeat(verdict.bad_L, np.diff(edges_L1))
         filled_T = bridge(part_T, hole_T, trace.rate_hz)
-    return Prepared(candidate, filled_T, hole_T, trace.rate_hz, verdict, trace.steps, trace.doubts)
+    late = grid.late_of(trace.rate_hz)
+    return Prepared(candidate, filled_T, hole_T, trace.rate_hz, late, verdict, trace.steps, trace.doubts)
 
 
 def finish(prepared: Prepared, grid: Grid, modality: str, source: str) -> Outcome:
-    """Resample, filter and lay a prepared waveform on the grid."""
+    """Resample, filter and lay a prepared waveform on the grid; judge what can only be seen then."""
     kind = MODALITIES[modality]
     steps = [*prepared.steps]
-    samples_N: NDArray[np.floating] = resample(prepared.samples_T, prepared.rate_hz, kind.rate_hz)
+    samples_N: NDArray[np.floating] = resample(prepared.samples_T, prepared.rate_hz, kind.rate_hz, prepared.late)
     if prepared.rate_hz != kind.rate_hz:
         steps.append(f"{prepared.rate_hz:g} to {kind.rate_hz} Hz" + _missing_top(prepared.rate_hz, kind.rate_hz))
     samples_N = apply_band(samples_N, kind.rate_hz, BANDS[modality])
     steps.append(describe(BANDS[modality], kind.rate_hz))
     if modality in _ELECTRODES:
-        mains_hz = mains_of(samples_N, kind.rate_hz)
-        if mains_hz is not None:
+        for mains_hz in mains_of(samples_N, kind.rate_hz):
             samples_N = remove_mains(samples_N, kind.rate_hz, mains_hz)
             steps.append(f"mains of {mains_hz:g} Hz removed")
-    steps.append(prepared.verdict.describe())
+    fitted_N = grid.fit(samples_N, kind.rate_hz)
+    verdict = prepared.verdict.joined(_content(fitted_N, prepared.verdict.bad_L, modality))
+    steps.append(verdict.describe())
     channels = tuple(channel.index for channel in prepared.candidate.channels)
-    return _outcome(
-        grid.fit(samples_N, kind.rate_hz),
-        ~prepared.verdict.bad_L,
-        modality,
-        Provenance(prepared.candidate.labels, prepared.candidate.reason, source, tuple(steps), 0.0, 1.0),
-        channels,
-        prepared.doubts,
-        prepared.verdict.shares,
-    )
+    story = Provenance(prepared.candidate.labels, prepared.candidate.reason, source, tuple(steps), 0.0, 1.0)
+    return _outcome(fitted_N, verdict, modality, story, channels, prepared.doubts)
 
 
-def saturation(candidate: Candidate, grid: Grid) -> Outcome:
-    """SpO2 at 4 Hz: each reading held until the next; lost or impossible ones replaced by the last good one."""
+def _content(stored_N: NDArray[np.float32], bad_L: NDArray[np.bool_], modality: str) -> dict[str, NDArray[np.bool_]]:
+    """Tokens that do not hold what the sensor is for, by the name of what is missing."""
+    if modality == "ecg":
+        return judge_ecg(stored_N, len(bad_L))
+    if modality in ("belt", "airflow"):
+        rhythm = rhythm_of(stored_N, bad_L, MODALITIES[modality].rate_hz)
+        return {"no breathing": without_breathing(rhythm, len(bad_L)) & ~bad_L}
+    return {}
+
+
+def saturation(candidate: Candidate, grid: Grid, pulses: Callable[[], list[NDArray[np.float32]]] = list) -> Outcome:
+    """SpO2 at 4 Hz: each reading held until the next; lost or impossible ones replaced by the last good one.
+
+    Args:
+        candidate: The oximeter's channel.
+        grid: Of the night.
+        pulses: See `oximetry.judge_spo2`.
+    """
     trace = trace_of(candidate)
     rate_hz = MODALITIES["spo2"].rate_hz
     # Held first: one reading a second is too coarse to be cut where the grid begins.
     held_N = hold(trace.samples_T, trace.rate_hz, grid.times_of(rate_hz))
-    verdict = judge_spo2(held_N, grid.n_tokens)
-    held_N = _last_good(np.where(impossible_spo2(held_N), np.float32(np.nan), held_N))
+    verdict, lost_N = judge_spo2(held_N, grid.n_tokens, rate_hz, 1 / trace.rate_hz, pulses)
+    held_N = _last_good(np.where(lost_N, np.float32(np.nan), held_N))
     steps = (*trace.steps, f"held from {trace.rate_hz:g} to {rate_hz} Hz", verdict.describe())
     return _outcome(
         np.minimum(held_N, 100.0),
-        ~verdict.bad_L,
+        verdict,
         "spo2",
         Provenance(candidate.labels, candidate.reason, "spo2", steps, 0.0, 1.0),
         tuple(channel.index for channel in candidate.channels),
         trace.doubts,
-        verdict.shares,
     )
 
 
 def from_values(
-    values_N: NDArray[np.floating], modality: str, n_tokens: int, provenance: Provenance, channels: tuple[int, ...]
+    values_N: NDArray[np.floating],
+    modality: str,
+    n_tokens: int,
+    provenance: Provenance,
+    channels: tuple[int, ...],
+    missing: str = "too few beats",
+    faults: Mapping[str, NDArray[np.bool_]] | None = None,
 ) -> Outcome:
-    """A derived modality at its stored rate, (N,) with NaN where unknown; tokens need enough known samples."""
+    """A derived modality at its stored rate, (N,) with NaN where unknown; tokens need enough known samples.
+
+    Args:
+        values_N: The samples.
+        modality: What they are.
+        n_tokens: L.
+        provenance: Their story so far.
+        channels: Indices of the channels behind them.
+        missing: What is missing where samples are, as a report names it.
+        faults: By name, (L,) tokens for which another reason is known; `missing` names the rest.
+    """
     known_N = np.isfinite(values_N)
-    verdict = judge_coverage(known_N, n_tokens)
+    verdict = Verdict(dict(faults or {}))
+    uncovered = judge_coverage(known_N, n_tokens, missing)
+    verdict = verdict.joined({missing: uncovered[missing] & ~verdict.bad_L} if faults else uncovered)
     places_N = np.arange(len(values_N))
     filled_N = np.zeros(len(values_N), dtype=np.float32)
     if known_N.any():
         filled_N[:] = np.interp(places_N, places_N[known_N], values_N[known_N])
     steps = (*provenance.steps, verdict.describe())
     story = Provenance(provenance.channels, provenance.reason, provenance.source, steps, 0.0, 1.0)
-    return _outcome(filled_N, ~verdict.bad_L, modality, story, channels, faults=verdict.shares)
+    return _outcome(filled_N, verdict, modality, story, channels)
 
 
 def _outcome(
     samples_N: NDArray[np.floating],
-    valid_L: NDArray[np.bool_],
+    verdict: Verdict,
     modality: str,
     story: Provenance,
     channels: tuple[int, ...],
     doubts: tuple[str, ...] = (),
-    faults: Mapping[str, float] = MappingProxyType({}),
 ) -> Outcome:
     """Scale what has no unit, note the robust constants, and put 0 where nothing may be read."""
+    valid_L = ~verdict.bad_L
     centre, spread = robust_scale(samples_N, valid_L)
     steps = story.steps
     device_centre = device_spread = None
@@ -176,9 +206,9 @@ def _outcome(
         spread,
         device_centre,
         device_spread,
-        dict(faults),
+        verdict.shares,
     )
-    return Outcome(stored_LS.reshape(-1), valid_L, told, channels, doubts)
+    return Outcome(stored_LS.reshape(-1), valid_L, told, channels, doubts, verdict.faults)
 
 
 def _last_good(held_N: NDArray[np.float32]) -> NDArray[np.float32]:

@@ -14,6 +14,7 @@ from sleep2vec.model.encoder import MAX_TOKENS
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
 from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
+from sleep2vec.recipes.people import PEOPLE, hashes_of, people_of, refuse_known_people
 from sleep2vec.recipes.schema import FinetuneRecipe
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate
@@ -34,6 +35,10 @@ def run_finetuning(
     store = Store(recipe.store)
     origin = None if recipe.pretrained is None else load_config(recipe.pretrained).get("fingerprint")
     split = split_nights(store.rows, recipe.split, i_know=i_know)
+    known = frozenset() if recipe.pretrained is None else people_of(load_config(recipe.pretrained))
+    if not i_know and recipe.pretrained is not None:
+        judges = [store.row(night_id) for night_id in (*split.validation, *split.test)]
+        refuse_known_people(known, judges, recipe.pretrained)
     fingerprint = fingerprint_of(
         recipe.model_dump_json(exclude={"out", "store", "pretrained"}),
         origin,
@@ -65,6 +70,7 @@ def run_finetuning(
         "training_data": history,
         "recipe": recipe.model_dump(mode="json"),
         "scores": scores,
+        PEOPLE: sorted(known | hashes_of(store.row(night_id) for night_id in labelled)),
     }
     card = card_text(
         f"sleep2vec {module.config.size}, staging",

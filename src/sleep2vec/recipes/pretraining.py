@@ -11,6 +11,7 @@ from sleep2vec.model.checkpoint import save_checkpoint
 from sleep2vec.recipes.card import card_text, training_data
 from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
+from sleep2vec.recipes.people import PEOPLE, hashes_of
 from sleep2vec.recipes.schema import PretrainRecipe
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate
@@ -59,6 +60,7 @@ def run_pretraining(
         "training_data": {"pretraining": data.as_dict()},
         "recipe": recipe.model_dump(mode="json"),
         "scores": numbers,
+        PEOPLE: sorted(hashes_of(store.row(night_id) for night_id in split.train)),
     }
     card = card_text(
         f"sleep2vec {recipe.model.size}, pretrained",

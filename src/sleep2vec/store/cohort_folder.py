@@ -14,9 +14,12 @@ from sleep2vec.formats.recordings import RECORDING_READERS, is_recording
 from sleep2vec.store.cohort_tables import CohortTables
 from sleep2vec.store.participants import Participant, read_participants
 from sleep2vec.store.remote_folder import CohortPlace, RemoteRecording
+from sleep2vec.store.schema import check_night_id
 from sleep2vec.store.writer import Origin
-from sleep2vec.vocabulary.errors import UsageError
+from sleep2vec.vocabulary.errors import StoreError, UsageError
 from sleep2vec.vocabulary.night import SIMULATED_MARK, simulated_as
+
+_MOST_TOLD = 3
 
 
 @dataclass(frozen=True)
@@ -66,11 +69,12 @@ def jobs_of(
         raise UsageError(f"{folder} is not a folder; name the folder that holds the recordings.")
     rules = cohort_of(cohort)
     index = FileIndex.of(folder)
+    found = find_recordings(folder, rules, index)
     participants = read_participants(folder)
+    notes = _checked_rows(participants, [path.relative_to(folder) for path in found], folder)
+    notes += [f"{path} could not be looked into ({reason})." for path, reason in index.unreadable]
     tables = CohortTables(rules, folder, index)
-    jobs = [
-        _job(path, place, cohort, rules, index, participants, tables) for path in find_recordings(folder, rules, index)
-    ]
+    jobs = [_job(path, place, cohort, rules, index, participants, tables) for path in found]
     _check_unique(jobs)
     chosen = [job for job in jobs if not only or _is_wanted(job, only)]
     if not chosen:
@@ -78,7 +82,33 @@ def jobs_of(
             f"none of the {len(jobs)} recordings of {folder} fits {' or '.join(map(repr, only))}; "
             "patterns are compared with the path below the folder and with the night id."
         )
-    return chosen[:limit], tables.notes
+    return chosen[:limit], [*tables.notes, *notes]
+
+
+def _checked_rows(participants: dict[str, Participant], found: Sequence[PurePath], folder: Path) -> list[str]:
+    """What rows of ``participants.csv`` are good for nothing.
+
+    Raises:
+        UsageError: a row that gives a bare name fits several recordings.
+    """
+    by_name: dict[str, list[str]] = {}
+    for relative in found:
+        by_name.setdefault(relative.name, []).append(relative.as_posix())
+    known = {relative.as_posix() for relative in found}
+    unused = []
+    for file in participants:
+        fitting = by_name.get(file, [])
+        if file not in known and len(fitting) > 1:
+            raise UsageError(
+                f"participants.csv of {folder} has a row for {file}, and there are {len(fitting)} of that name "
+                f"({', '.join(fitting[:2])} ...); write the path below the folder."
+            )
+        if file not in known and not fitting:
+            unused.append(file)
+    if not unused:
+        return []
+    told = ", ".join(unused[:_MOST_TOLD]) + (" ..." if len(unused) > _MOST_TOLD else "")
+    return [f"participants.csv: {len(unused)} row(s) fit no recording ({told})."]
 
 
 def find_recordings(folder: Path, rules: Cohort, index: FileIndex) -> list[Path]:
@@ -114,8 +144,13 @@ def _job(
     if cohort and (place.path / SIMULATED_MARK).exists():
         name = simulated_as(name)
     night_id = participant.night_id or night_id_of(relative)
-    people = min((rules.name, *rules.file.same_people_as)) if rules.file.same_people_as else None
-    stamp = remote.stamp if remote else "|".join(map(str, (path.stat().st_size, path.stat().st_mtime_ns)))
+    try:
+        check_night_id(night_id)
+    except StoreError as error:
+        raise UsageError(f"{relative.as_posix()}: {error}") from None
+    reading = rules if cohort else cohort_of(participant.cohort)
+    people = min((reading.name, *reading.file.same_people_as)) if reading.file.same_people_as else None
+    stamp = remote.stamp if remote else _stamp(path)
     fingerprint = _fingerprint(path, stamp, participant, name, rules, companions, is_image=bool(place.remote))
     # Names of files need not be text.
     told = os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
@@ -127,7 +162,18 @@ def _job(
 def night_id_of(relative: PurePath) -> str:
     """Name of the night of a recording, by its path below the cohort's folder."""
     plain = re.sub(r"(\.(edf|bdf|rec|hea))?(\.(gz|xz|bz2))?$", "", "__".join(relative.parts), flags=re.IGNORECASE)
-    return re.sub(r"[^A-Za-z0-9._-]+", "-", plain).lstrip("._-") or "night"
+    named = re.sub(r"[^A-Za-z0-9._-]+", "-", plain).lstrip("._-") or "night"
+    # Letters that a file name of the store cannot have may be all that tells two names apart.
+    return named if plain.isascii() else f"{named.rstrip('-')}-{_hash(plain)[:8]}"
+
+
+def _stamp(path: Path) -> str:
+    """Size and time of a file, and whether it may be read: once it may, its night is made anew."""
+    try:
+        status = path.stat()
+    except OSError:  # a link to nowhere, a folder that is closed: reading it will tell
+        return "unreadable"
+    return f"{status.st_size}|{status.st_mtime_ns}" + ("" if os.access(path, os.R_OK) else "|closed")
 
 
 def _fingerprint(
@@ -142,10 +188,7 @@ def _fingerprint(
 ) -> str:
     """Changes when the recording, its scoring, or what tables and the cohort's YAML say of it changes."""
     # Copies have the time of their copying: of an image, sizes must do.
-    scorings = [
-        (c.path.name, c.dialect, c.path.stat().st_size, 0 if is_image else c.path.stat().st_mtime_ns)
-        for c in companions
-    ]
+    scorings = [(c.path.name, c.dialect, c.path.stat().st_size if is_image else _stamp(c.path)) for c in companions]
     told = _hash(repr((participant, cohort, scorings)) + rules.file.model_dump_json())
     name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
     return f"{name}|{stamp}|{told}"

@@ -35,11 +35,16 @@ class CohortTables:
             paths = index.named(table.name, folder / "x")
             if not paths:
                 if cohort.has_file:
-                    self.notes.append(f"{table.name} is not below {folder}: what it holds stays unknown.")
+                    self._note(f"{table.name} is not below {folder}: what it holds stays unknown.")
                 continue
             rows = _keyed(table, paths[0])
             self._tables.append((table, rows))
-            self.notes.append(f"{paths[0].relative_to(folder)}: {len(rows)} rows.")
+            self._note(f"{paths[0].relative_to(folder)}: {len(rows)} rows.")
+
+    def _note(self, sentence: str) -> None:
+        """One table may stand in the YAML twice; it is spoken of once."""
+        if sentence not in self.notes:
+            self.notes.append(sentence)
 
     def participant_of(self, relative: PurePath) -> Participant:
         """Who slept in a recording, by its path below the folder and by the tables, of which the first wins."""
@@ -57,6 +62,8 @@ class CohortTables:
             fields = identity.fields
             if table.identity:
                 fields = self._cohort.matched(table.identity, relative)
+            if told.subject_id is not None:
+                fields = {**fields, "subject_id": told.subject_id}
             if not set(table.key) <= set(fields):
                 continue
             row = rows.get(tuple(_plain_key(fields[name]) for name in sorted(table.key)))
@@ -156,7 +163,9 @@ def _value(column: Column, row: Mapping[str, str]) -> str | float | None:
         value = plain.get(text.lower(), plain.get(text.lower().removesuffix(".0")))
         return float(value) if isinstance(value, int) else value
     number = number_of(text)
-    return text if number is None or math.isnan(number) else number * column.factor
+    if number is None or math.isnan(number):
+        return text
+    return float(number >= column.at_least) if column.at_least is not None else number * column.factor
 
 
 def _name(column: Column, row: Mapping[str, str]) -> str | None:

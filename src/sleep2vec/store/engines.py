@@ -16,6 +16,7 @@ Outcomes = Iterator[tuple[Job, Result | None]]
 """Each job with its result, in the order they are done; None where its process was killed."""
 
 _PER_WORKER = 2  # jobs that joblib hands out ahead
+_MOST_WAIT_S = 60
 
 
 def run_jobs(
@@ -82,7 +83,7 @@ def _alone(work: Work[Job, Result], job: Job) -> Result | None:
 def _dask(work: Work[Job, Result], jobs: Sequence[Job], workers: int, scheduler: str | None) -> Outcomes[Job, Result]:
     """A Dask cluster: the one at `scheduler`, or processes of this machine."""
     try:
-        from dask.distributed import Client, as_completed, wait
+        from dask.distributed import Client, KilledWorker, as_completed, wait
     except ImportError:
         raise UsageError("--engine dask needs the extra 'cluster': pip install 'sleep2vec[cluster]'.") from None
     try:
@@ -92,6 +93,7 @@ def _dask(work: Work[Job, Result], jobs: Sequence[Job], workers: int, scheduler:
             f"no Dask scheduler answers at {scheduler} ({error}); start one with `dask scheduler`."
         ) from None
     with client:
+        _wait_for_workers(client, scheduler)
         job_of = {client.submit(work, job, pure=False): job for job in jobs}
         suspects = []
         for future in as_completed(list(job_of)):
@@ -104,7 +106,23 @@ def _dask(work: Work[Job, Result], jobs: Sequence[Job], workers: int, scheduler:
         for job in suspects:
             future = client.submit(work, job, pure=False)
             wait(future)
+            if future.status == "error" and not isinstance(future.exception(), KilledWorker):
+                raise UsageError(
+                    f"the workers of the cluster cannot do it ({type(future.exception()).__name__}: "
+                    f"{future.exception()}); install the same sleep2vec on each of them."
+                )
             yield job, future.result() if future.status == "finished" else None
+
+
+def _wait_for_workers(client: Any, scheduler: str | None) -> None:
+    from dask.distributed import TimeoutError as NoWorkers
+
+    try:
+        client.wait_for_workers(1, timeout=_MOST_WAIT_S)
+    except (NoWorkers, TimeoutError):
+        raise UsageError(
+            f"the Dask scheduler at {scheduler} has no worker after {_MOST_WAIT_S} s; start one with `dask worker`."
+        ) from None
 
 
 def _local_client(client: Callable[..., Any], workers: int) -> Any:

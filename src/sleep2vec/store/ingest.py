@@ -1,7 +1,9 @@
 """A folder of recordings into a store, in parallel, with a reason for every file that failed."""
 
 import csv
+import errno
 import io
+import re
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -10,17 +12,23 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from sleep2vec.cohorts.catalog import cohort_of
 from sleep2vec.formats.remote import local_copy
 from sleep2vec.store.atomic import remove_leftovers, write_atomically
 from sleep2vec.store.cohort_folder import Job, jobs_of
+from sleep2vec.store.cohort_hum import doubts_of_hum
 from sleep2vec.store.engines import run_jobs
 from sleep2vec.store.manifest import read_description, write_manifest
 from sleep2vec.store.remote_folder import CohortPlace, opened_place
 from sleep2vec.store.schema import night_paths
-from sleep2vec.store.writer import create_store, write_night
+from sleep2vec.store.writer import check_place, create_store, write_night
 from sleep2vec.vocabulary.errors import Sleep2vecError, StoreError, UsageError
+from sleep2vec.vocabulary.recording import Recording
+from sleep2vec.vocabulary.scoring import SLEEP_WAKE_ONLY
 
 _LOCK = ".ingest.lock"
+_FAILURE_COLUMNS = ["file", "step", "reason", "folder"]  # the last a hash: nothing of the machine is in a store
+_HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
 
 @dataclass(frozen=True)
@@ -40,13 +48,28 @@ class Failure:
 
 @dataclass(frozen=True)
 class IngestReport:
-    """What an ingest did."""
+    """What an ingest did.
+
+    Attributes:
+        cut_off: Recordings that hold less than their header promises, with how much; what they hold was kept.
+        notes: On the cohort's tables and folders.
+    """
 
     n_written: int
     n_already_there: int
     failures: tuple[Failure, ...]
     n_nights: int
+    cut_off: tuple[str, ...] = ()
     notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    """What became of one recording: `failure`, or a night. `is_hopeless` where all others would fail alike."""
+
+    failure: Failure | None = None
+    cut_off: str | None = None
+    is_hopeless: bool = False
 
 
 @dataclass(frozen=True)
@@ -56,6 +79,8 @@ class Plan:
     jobs: tuple[Job, ...]
     waiting: tuple[Job, ...]
     notes: tuple[str, ...]
+    is_whole: bool = True
+    """Whether it takes every recording of the folder."""
 
 
 def plan_ingest(
@@ -67,12 +92,21 @@ def plan_ingest(
         UsageError: see `cohort_folder.jobs_of`; or a night of the store came from another recording.
     """
     with opened_place(folder) as place:
-        return _plan(place, store, cohort, limit, only)
+        return _plan(place, _on_this_machine(store), cohort, limit, only)
+
+
+def _on_this_machine(store: Path) -> Path:
+    """Workers have working directories of their own, so the path is made absolute."""
+    if re.match(r"[a-z][a-z0-9+]+:/", str(store)):
+        raise UsageError(f"{store} is a URL, and a store is mapped into memory; name a folder of this machine.")
+    return Path(store).absolute()
 
 
 def _plan(place: CohortPlace, store: Path, cohort: str | None, limit: int | None, only: Sequence[str]) -> Plan:
     jobs, notes = jobs_of(place, cohort=cohort, limit=limit, only=only)
-    return Plan(tuple(jobs), tuple(job for job in jobs if not _is_there(store, job)), tuple(notes))
+    check_place(store)
+    waiting = tuple(job for job in jobs if not _is_there(store, job))
+    return Plan(tuple(jobs), waiting, tuple(notes), limit is None and not only)
 
 
 def ingest(
@@ -108,8 +142,9 @@ def ingest(
     Raises:
         UsageError: `folder` is none or holds no recording, a table cannot be read, two recordings would be the same
             night, or another ingest is writing to `store`.
-        StoreError: `store` is something else than a store of this version.
+        StoreError: `store` is something else than a store of this version, or its disk is full.
     """
+    store = _on_this_machine(store)
     with opened_place(folder) as place:
         plan = _plan(place, store, cohort, limit, only)
         create_store(store)
@@ -128,46 +163,82 @@ def _carried_out(
     for place in (store, store / "nights"):
         remove_leftovers(place)
     _forget(store, plan.waiting)
-    failures, n_there = [], len(plan.jobs) - len(plan.waiting)
-    outcomes = run_jobs(partial(_ingest_one, store), plan.waiting, engine=engine, workers=workers, scheduler=scheduler)
-    for done, (job, failure) in enumerate(outcomes, start=n_there + 1):
-        if failure is None:
-            failure = _killed(job)
-        if failure.reason:
-            failures.append(failure)
+    n_there = len(plan.jobs) - len(plan.waiting)
+    outcomes: list[_Outcome] = []
+    done = run_jobs(partial(_ingest_one, store), plan.waiting, engine=engine, workers=workers, scheduler=scheduler)
+    for job, outcome in done:
+        outcomes.append(_seen(store, job, outcome))
         if progress is not None:
-            progress(done, len(plan.jobs))
-    failures.sort(key=lambda failure: failure.file)
-    _write_failures(store, failures)
+            progress(n_there + len(outcomes), len(plan.jobs))
+        if outcomes[-1].is_hopeless:
+            break
+    failures = sorted((o.failure for o in outcomes if o.failure is not None), key=lambda failure: failure.file)
+    if outcomes and outcomes[-1].is_hopeless:
+        raise StoreError(
+            f"{store} cannot be written to any more: {failures[-1].reason} {len(outcomes) - len(failures)} nights were "
+            "written and are kept; make room and run the same command again."
+        )
+    _write_failures(store, failures, plan)
     n_nights = write_manifest(store)
-    return IngestReport(len(plan.waiting) - len(failures), n_there, tuple(failures), n_nights, plan.notes)
+    cut_off = sorted(o.cut_off for o in outcomes if o.cut_off is not None)
+    n_written = len(outcomes) - len(failures)
+    return IngestReport(n_written, n_there, tuple(failures), n_nights, tuple(cut_off), plan.notes)
 
 
-def _ingest_one(store: Path, job: Job) -> Failure:
-    """One recording into the store; a failure without a reason is a success, as None is a killed process."""
+def _seen(store: Path, job: Job, outcome: _Outcome | None) -> _Outcome:
+    """What is really there of what a worker says that it did; None is a killed process."""
+    if outcome is None:
+        reason = "its process was killed by the system, most often for want of memory; try fewer --workers"
+        return _Outcome(Failure(job.relative, "process", reason))
+    if outcome.failure is None and not night_paths(store, job.night_id)[1].exists():
+        reason = "its worker wrote it where this machine cannot see it; give a STORE that all workers share"
+        return _Outcome(Failure(job.relative, "write", reason))
+    return outcome
+
+
+def _ingest_one(store: Path, job: Job) -> _Outcome:
+    """One recording into the store."""
     # Here, so that two workers load them at once and the process that only hands out work never does.
     from sleep2vec.formats.reader import read
     from sleep2vec.harmonization.pipeline import harmonize
+    from sleep2vec.harmonization.sleep_wake import without_unknown_stages
 
-    step = "read"
+    cohort = cohort_of(job.rules)
+    step, cut_off = "read", None
     try:
         with _here(job) as path:
             recording = read(path, cohort=job.rules, companions=job.companions)
+            cut_off = _cut_off(job, recording)
+            subject = job.participant.completed(recording.subject)
+            recording, notes = without_unknown_stages(
+                replace(recording, subject=subject),
+                is_flagged=subject.measures.get(SLEEP_WAKE_ONLY) == 1,
+                shorthand=cohort.file.scoring.sleep_shorthand,
+            )
             step = "harmonize"
             night = harmonize(
-                replace(recording, subject=job.participant.completed(recording.subject)),
+                recording,
                 night_id=job.night_id,
                 cohort=job.rules,
                 site=job.participant.site,
             )
+        notes = (*night.notes, *notes, *doubts_of_hum(night, cohort))
         step = "write"
-        write_night(store, replace(night, cohort=job.cohort), job.origin)
+        write_night(store, replace(night, cohort=job.cohort, notes=notes), job.origin)
     except (Sleep2vecError, OSError) as error:
-        return Failure(job.relative, step, " ".join(str(error).split()))
+        is_hopeless = step == "write" and getattr(error, "errno", None) in _HOPELESS
+        return _Outcome(Failure(job.relative, step, " ".join(str(error).split())), None, is_hopeless)
     except Exception as error:  # one bad night in ten thousand is listed, never fatal
         reason = f"unexpected {type(error).__name__}: {' '.join(str(error).split())}; please report this file"
-        return Failure(job.relative, step, reason)
-    return Failure(job.relative, step, "")
+        return _Outcome(Failure(job.relative, step, reason))
+    return _Outcome(None, cut_off)
+
+
+def _cut_off(job: Job, recording: Recording) -> str | None:
+    if recording.declared_s is None:
+        return None
+    held_h, promised_h = recording.duration_s / 3600, recording.declared_s / 3600
+    return f"{job.relative} holds {held_h:.2f} h of the {promised_h:.2f} h that its header promises"
 
 
 @contextmanager
@@ -178,11 +249,6 @@ def _here(job: Job) -> Iterator[Path]:
         return
     with local_copy(job.remote.url, beside=job.remote.beside) as path:
         yield path
-
-
-def _killed(job: Job) -> Failure:
-    reason = "its process was killed by the system, most often for want of memory; try fewer --workers"
-    return Failure(job.relative, "process", reason)
 
 
 @contextmanager
@@ -232,9 +298,28 @@ def _forget(store: Path, jobs: Sequence[Job]) -> None:
         write_manifest(store)
 
 
-def _write_failures(store: Path, failures: Sequence[Failure]) -> None:
+def _write_failures(store: Path, failures: Sequence[Failure], plan: Plan) -> None:
+    """One reason a line. What an earlier run said of recordings that this one did not look at stays."""
+    folder = plan.jobs[0].origin.folder or ""
+    looked_at = {_one_line(job.relative) for job in plan.jobs}
+    kept = [row for row in _earlier_failures(store) if row[3] != folder or not (plan.is_whole or row[0] in looked_at)]
+    rows = [[_one_line(f.file), f.step, f.reason, folder] for f in failures]
     text = io.StringIO()
     table = csv.writer(text)
-    table.writerow(["file", "step", "reason"])
-    table.writerows([failure.file, failure.step, failure.reason] for failure in failures)
+    table.writerow(_FAILURE_COLUMNS)
+    table.writerows(sorted([*kept, *rows]))
     write_atomically(store / "failures.csv", text.getvalue().encode("utf-8", "backslashreplace"))
+
+
+def _earlier_failures(store: Path) -> list[list[str]]:
+    try:
+        with (store / "failures.csv").open(newline="", encoding="utf-8") as file:
+            header, *rows = csv.reader(file)
+    except (OSError, ValueError, csv.Error):  # none yet, or somebody edited it
+        return []
+    return [row for row in rows if len(row) == len(_FAILURE_COLUMNS)] if header == _FAILURE_COLUMNS else []
+
+
+def _one_line(name: str) -> str:
+    """Names of files may hold line breaks."""
+    return "".join(char if char.isprintable() else repr(char)[1:-1] for char in name)

@@ -65,24 +65,47 @@ class ManifestRow:
     @property
     def person(self) -> str:
         """Who it was; a night of an unknown person is a person of its own."""
-        return self.night_id if self.subject_id is None else f"{self.people or self.cohort or ''}/{self.subject_id}"
+        if self.subject_id is None:
+            return self.night_id
+        return f"{self.people or self.cohort or ''}/{plain_id(self.subject_id)}"
 
     @property
     def family(self) -> str:
         """Who shares a home or genes; a person of no known family is one of its own."""
-        return self.person if self.family_id is None else f"{self.people or self.cohort or ''}/family {self.family_id}"
+        return (
+            self.person
+            if self.family_id is None
+            else f"{self.people or self.cohort or ''}/family {plain_id(self.family_id)}"
+        )
 
     @property
     def layout(self) -> Layout:
         return Layout(self.n_tokens, ordered(tuple(self.signals)))
 
 
+def plain_id(name: str) -> str:
+    """An id as it is compared: tables and file names differ in case and in leading zeros (``P1``, ``p1``, ``01``)."""
+    plain = name.strip().lower()
+    return (plain.lstrip("0") or "0") if plain.isdigit() else plain
+
+
 def write_manifest(store: Path) -> int:
-    """Gather the descriptions of all complete nights into the manifest; returns their number."""
-    rows = [description_row(path) for path in sorted((store / "nights").glob("*.json"))]
+    """Gather the descriptions of all complete nights into the manifest; returns their number.
+
+    Raises:
+        StoreError: a description is damaged; the manifest holds all other nights then.
+    """
+    rows, damaged = [], []
+    for path in sorted((store / "nights").glob("*.json")):
+        try:
+            rows.append(description_row(path))
+        except StoreError as error:
+            damaged.append(str(error))
     buffer = io.BytesIO()
     pq.write_table(pa.Table.from_pylist(rows, schema=manifest_schema()), buffer, write_page_checksum=True)
     write_atomically(store / "manifest.parquet", buffer.getvalue())
+    if damaged:
+        raise StoreError(f"{len(damaged)} night(s) are not in the manifest: {damaged[0]}")
     return len(rows)
 
 

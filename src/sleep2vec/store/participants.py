@@ -5,6 +5,7 @@ import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from difflib import get_close_matches
 from pathlib import Path
 
 from sleep2vec.vocabulary.errors import UsageError
@@ -13,6 +14,14 @@ from sleep2vec.vocabulary.subject import Sex, Subject
 OLDEST_YEARS = 125
 _MORE = "(more cells)"
 _MEASURE = re.compile(r"bmi$|(diagnosis|event|time_years)\.\w")
+_COLUMNS = ("file", "night_id", "subject_id", "age_years", "sex", "site", "cohort", "family_id", "visit")
+_OTHER_NAMES = {
+    **dict.fromkeys(("age", "years", "age_at_visit"), "age_years"),
+    **dict.fromkeys(("subject", "participant", "participant_id", "person", "patient", "patient_id"), "subject_id"),
+    **dict.fromkeys(("gender",), "sex"),
+    **dict.fromkeys(("family",), "family_id"),
+    **dict.fromkeys(("filename", "path", "recording"), "file"),
+}
 _SEXES: dict[str, Sex] = {"f": "female", "female": "female", "m": "male", "male": "male"}
 
 
@@ -63,7 +72,7 @@ def read_participants(folder: Path) -> dict[str, Participant]:
         return {}
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
-            return _participants(csv.DictReader(file, restkey=_MORE, restval=""), path)
+            return _participants(csv.DictReader(file, restkey=_MORE, restval="", strict=True), path)
     except (UnicodeDecodeError, csv.Error) as error:
         raise UsageError(f"{path} is not a CSV table in UTF-8 ({error}); save it again as that.") from None
 
@@ -71,6 +80,14 @@ def read_participants(folder: Path) -> dict[str, Participant]:
 def _participants(table: "csv.DictReader[str]", path: Path) -> dict[str, Participant]:
     if "file" not in (table.fieldnames or []):
         raise UsageError(f"{path} has no column 'file' (it has {', '.join(table.fieldnames or []) or 'none'}).")
+    names = list(table.fieldnames or [])
+    doubled = sorted({name for name in names if names.count(name) > 1})
+    if doubled:
+        raise UsageError(f"{path} has the column {', '.join(doubled)} more than once; keep one.")
+    for name in names:
+        near = _meant(name)
+        if near is not None:
+            raise UsageError(f"{path} has a column {name!r}, which is not read; did you mean {near!r}?")
     participants: dict[str, Participant] = {}
     for row in table:
         where, file = f"{path} line {table.line_num}", row["file"].strip()
@@ -82,6 +99,16 @@ def _participants(table: "csv.DictReader[str]", path: Path) -> dict[str, Partici
             raise UsageError(f"{where} names {file} a second time; keep one row a recording.")
         participants[Path(file).as_posix()] = _participant(row, where)
     return participants
+
+
+def _meant(name: str) -> str | None:
+    """The column that one with another name may have meant, where one is near enough."""
+    if name in _COLUMNS or _MEASURE.match(name):
+        return None
+    plain = name.strip().lower().replace(" ", "_").replace("-", "_")
+    if plain in _COLUMNS:
+        return plain
+    return _OTHER_NAMES.get(plain) or next(iter(get_close_matches(plain, _COLUMNS, n=1, cutoff=0.85)), None)
 
 
 def _participant(row: dict[str, str], where: str) -> Participant:

@@ -10,11 +10,13 @@ from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 
 _MOST_CHANNELS = 4
+_YES_OR_NO = ("diagnosis.", "event.")
 
 
 def store_summary(rows: Sequence[ManifestRow]) -> dict[str, Any]:
     """Nights, people, hours, ages, sexes, sites, labels; which channels made each modality; what which cohort lacks."""
-    ages = [row.age_years for row in rows if row.age_years is not None]
+    people = _first_nights(rows)
+    ages = [row.age_years for row in people if row.age_years is not None]
     n_tokens = sum(row.n_tokens for row in rows)
     cohorts = sorted({_cohort(row) for row in rows})
     return {
@@ -23,14 +25,16 @@ def store_summary(rows: Sequence[ManifestRow]) -> dict[str, Any]:
         "n_families": len({row.family for row in rows}),
         "hours": n_tokens * TOKEN_SECONDS / 3600,
         "age_years": {"min": min(ages), "median": float(np.median(ages)), "max": max(ages)} if ages else None,
-        "n_age_unknown": len(rows) - len(ages),
-        "sexes": dict(Counter(row.sex or "unknown" for row in rows)),
+        "n_age_unknown": len(people) - len(ages),
+        "n_nights_of_unknown_people": sum(row.subject_id is None for row in rows),
+        "sexes": dict(Counter(row.sex or "unknown" for row in people)),
         "sites": dict(Counter(f"{_cohort(row)}/{row.site or 'unknown'}" for row in rows)),
         "n_scored_nights": sum(row.n_scored_tokens > 0 for row in rows),
         "scored_share": sum(row.n_scored_tokens for row in rows) / max(1, n_tokens),
         "modalities": {name: _coverage(rows, name) for name in MODALITIES},
         "cohorts": {cohort: _cohort_summary([row for row in rows if _cohort(row) == cohort]) for cohort in cohorts},
         "events": _event_coverage(rows),
+        "n_yes": dict(sorted(Counter(name for row in rows for name in row.measures if _is_yes(name, row)).items())),
         "measures": dict(sorted(Counter(name for row in rows for name in row.measures).items())),
     }
 
@@ -40,8 +44,11 @@ def summary_words(summary: dict[str, Any]) -> str:
     age = summary["age_years"]
     ages = f"{age['min']:.0f}-{age['max']:.0f} years, median {age['median']:.0f}" if age else "ages unknown"
     unknown = f" (unknown of {summary['n_age_unknown']})" if age and summary["n_age_unknown"] else ""
+    nobodies = summary["n_nights_of_unknown_people"]
+    strangers = f" ({nobodies} nights without a subject id, each counted as a person)" if nobodies else ""
     lines = [
-        f"{summary['n_nights']} nights of {summary['n_people']} people, {summary['hours']:.1f} h, {ages}{unknown}",
+        f"{summary['n_nights']} nights of {summary['n_people']} people{strangers}, {summary['hours']:.1f} h, "
+        f"{ages}{unknown}",
         "sexes: " + ", ".join(f"{sex} {n}" for sex, n in summary["sexes"].items()),
         "sites: " + ", ".join(f"{site} {n}" for site, n in summary["sites"].items()),
         "",
@@ -51,6 +58,14 @@ def summary_words(summary: dict[str, Any]) -> str:
         share = "-" if coverage["valid_share"] is None else f"{coverage['valid_share']:.0%}"
         lines.append(f"{name:<9}{coverage['n_nights']:>8}{share:>8}  {_channels_words(coverage['channels'])}")
     return "\n".join([*lines, *_missing_words(summary["cohorts"]), *_label_words(summary)])
+
+
+def _first_nights(rows: Sequence[ManifestRow]) -> list[ManifestRow]:
+    """One night of each person: the one at which they were youngest, as far as that is known."""
+    first_of: dict[str, ManifestRow] = {}
+    for row in sorted(rows, key=lambda row: (row.age_years is None, row.age_years or 0.0, row.sex is None)):
+        first_of.setdefault(row.person, row)
+    return list(first_of.values())
 
 
 def _cohort(row: ManifestRow) -> str:
@@ -112,5 +127,11 @@ def _label_words(summary: dict[str, Any]) -> list[str]:
     lines += [
         f"{kind:<22}{found['n_nights']:>8}  {found['n_events']} events" for kind, found in summary["events"].items()
     ]
-    lines += [f"{measure:<22}{n:>8}" for measure, n in summary["measures"].items()]
+    for measure, n in summary["measures"].items():
+        yes = f"  {summary['n_yes'].get(measure, 0)} yes" if measure.startswith(_YES_OR_NO) else ""
+        lines.append(f"{measure:<22}{n:>8}{yes}")
     return lines
+
+
+def _is_yes(measure: str, row: ManifestRow) -> bool:
+    return measure.startswith(_YES_OR_NO) and row.measures[measure] == 1

@@ -44,20 +44,31 @@ class Origin:
     visit: str | None = None
 
 
-def create_store(store: Path) -> None:
-    """Make an empty store, or check that `store` is one that this version may add to.
+def check_place(store: Path) -> None:
+    """Refuse a place in which no store can be, or one of another version. Writes nothing.
 
     Raises:
         StoreError: the folder holds something else, or a store of another version.
     """
-    marker = store / "store.json"
-    if marker.exists():
+    if (store / "store.json").exists():
         check_version(store)
     elif store.is_file():
         raise StoreError(f"{store} is a file; name an empty or a new folder.")
     elif store.exists() and any(not path.name.startswith(".store.json.") for path in store.iterdir()):
         raise StoreError(f"{store} exists, is not empty and is not a store; name an empty or a new folder.")
-    else:  # the marker first: a kill before it leaves nothing that could be taken for somebody else's folder
+
+
+def create_store(store: Path) -> None:
+    """Make an empty store, or check that `store` is one that this version may add to.
+
+    Raises:
+        StoreError: see `check_place`.
+    """
+    check_place(store)
+    marker = store / "store.json"
+    if (
+        not marker.exists()
+    ):  # the marker first: a kill before it leaves nothing that could be taken for somebody else's folder
         description = {"sleep2vec_store_version": VERSION, "modalities": {n: asdict(m) for n, m in MODALITIES.items()}}
         write_atomically(marker, json.dumps(description, indent=1).encode())
     (store / "nights").mkdir(exist_ok=True)

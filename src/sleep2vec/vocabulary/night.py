@@ -1,5 +1,6 @@
 """A night: what the model reads, with the story of where every number came from."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -8,7 +9,7 @@ from numpy.typing import NDArray
 
 from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
-from sleep2vec.vocabulary.stages import Hypnogram
+from sleep2vec.vocabulary.stages import FIVE, Hypnogram
 from sleep2vec.vocabulary.subject import Subject
 
 SIMULATED = "simulated"
@@ -119,6 +120,7 @@ class Night:
                 lines += [f"           why: {story.reason}", f"           how: {'; '.join(story.steps)}"]
             else:
                 lines.append(f"  {name:<8} absent: {self.absent.get(name, 'no channel for it')}")
+        lines += ["", "Scoring", *(f"  {line}" for line in self._scoring_words())]
         lines += ["", "Channels"]
         width = max((len(decision.label) for decision in self.decisions), default=0)
         for decision in self.decisions:
@@ -129,3 +131,12 @@ class Night:
         if self.notes:
             lines += ["", "Notes", *(f"  {note}" for note in self.notes)]
         return "\n".join(lines)
+
+    def _scoring_words(self) -> list[str]:
+        scored = {} if self.stages is None else Counter(self.stages[np.isfinite(self.stages)].astype(int).tolist())
+        named = ", ".join(f"{name} {scored[code]}" for code, name in enumerate(FIVE) if code in scored)
+        kinds = Counter(event.kind or "not understood" for event in self.events)
+        return [
+            f"stages of {sum(scored.values())} of {self.n_tokens} tokens: {named}" if scored else "no stages",
+            "events: " + ", ".join(f"{kind} {n}" for kind, n in kinds.most_common()) if kinds else "no events",
+        ]

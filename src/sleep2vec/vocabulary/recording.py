@@ -70,6 +70,7 @@ class Recording:
         subject: The person, as far as the file says.
         repairs: What the reader had to mend, one sentence each.
         source: Name of the file, for messages.
+        declared_s: What the header says the recording lasts, where the file holds less; else None.
     """
 
     signals: tuple[Signal, ...]
@@ -80,3 +81,4 @@ class Recording:
     subject: Subject = field(default_factory=Subject)
     repairs: tuple[str, ...] = ()
     source: str = "array"
+    declared_s: float | None = None

@@ -25,6 +25,8 @@ class ScoringWords:
     epoch_s: float | None = None
 
 
+SLEEP_WAKE_ONLY = "sleep_wake_only"
+"""The measure that is 1 for a night whose scorers told sleep from wake only: what they wrote for sleep is no stage."""
 EVERYBODYS_WORDS = ScoringWords()
 NO_DATE = date(1, 1, 2)
 """The day of a `Scoring.start` whose file tells the time of day and no date."""

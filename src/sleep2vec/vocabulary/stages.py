@@ -32,6 +32,7 @@ _CLASS_OF_STAGE: MappingProxyType[Scheme, tuple[int, ...]] = MappingProxyType(
 _STAGE_OF_WORD = MappingProxyType(
     {
         **dict.fromkeys(("w", "wk", "wake", "awake", "0", "wach", "eveil", "éveil", "vigilia", "sdo:wakestate"), 0),
+        **dict.fromkeys(("despierto", "despierta", "veglia", "acordado", "eveille", "éveillé"), 0),
         **dict.fromkeys(("n1", "1", "s1", "nrem1", "sdo:nonrapideyemovementsleep-n1"), 1),
         **dict.fromkeys(("n2", "2", "s2", "nrem2", "sdo:nonrapideyemovementsleep-n2"), 2),
         **dict.fromkeys(("n3", "3", "s3", "nrem3", "n4", "4", "s4", "nrem4", "sws"), 3),
@@ -74,7 +75,7 @@ def stage_of(text: str) -> int | None:
         NotAStageError: `text` says nothing about the stage.
     """
     word = re.sub(r"[\s_]+", " ", text.strip().lower()).split("|")[0].strip()
-    stripped = re.sub(r"^(sleep )?stage[ -]*", "", word).removesuffix(" sleep")
+    stripped = re.sub(r"^(sleep )?stage[ -]*|^sleep ", "", word).removesuffix(" sleep")
     # A bare digit is a stage only behind the word "stage": alone it can be any marker a device writes.
     if stripped not in _STAGE_OF_WORD or (stripped.isdigit() and stripped == word):
         raise NotAStageError(f"{text!r} is not a sleep stage")
