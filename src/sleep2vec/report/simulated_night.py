@@ -12,7 +12,7 @@ from markupsafe import Markup
 from numpy.typing import NDArray
 
 from sleep2vec.report import figures
-from sleep2vec.report.documents import hours_text, number_text, template
+from sleep2vec.report.documents import hours_text, template
 from sleep2vec.report.palette import STAGE_COLOURS, STAGE_ROWS, modality_colour
 from sleep2vec.report.time_axis import TimeAxis
 from sleep2vec.report.traces import Mark, Trace, fitted, moment_svg, night_traces_svg
@@ -58,7 +58,7 @@ def simulated_night_html(night: SimulatedNight, title: str, calibration: Sequenc
         facts=_facts(night),
         axis_title=axis.title,
         patterns=figures.pattern_definitions(),
-        hypnogram=figures.hypnogram_svg(truth.stages_L, axis, _scored(night), scorers=("truth", "scorer")),
+        hypnogram=figures.hypnogram_svg(truth.stages_L, axis, truth.scored_L, scorers=("truth", "scorer")),
         stage_colours=[(name, STAGE_COLOURS[name]) for name in STAGE_ROWS],
         overview=night_traces_svg(
             [_night_trace(signal, kinds.get(signal.label, "")) for signal in recording.signals],
@@ -76,26 +76,15 @@ def simulated_night_html(night: SimulatedNight, title: str, calibration: Sequenc
 def _facts(night: SimulatedNight) -> list[tuple[str, str]]:
     person, truth = night.truth.person, night.truth
     asleep_h = np.count_nonzero(truth.stages_L) * TOKEN_SECONDS / 3600
-    breathing = [event for event in truth.events if event.kind and event.kind.endswith(("apnea", "hypopnea"))]
-    rate = len(breathing) / asleep_h if asleep_h else None
+    by_rule = ", ".join(f"{rule}: {truth.ahi_per_hour(rule):.1f}" for rule in ("1A", "1B")) if asleep_h else "–"
     return [
-        ("Person", f"{person.sex}, {person.age_years:.0f} years"),
+        ("Person", f"{person.sex}, {person.age_years:.0f} years, BMI {person.bmi:.0f} kg/m²"),
         ("Site", truth.site.name),
         ("Duration", hours_text(len(truth.stages_L) * TOKEN_SECONDS / 60)),
         ("Total sleep time (truth)", hours_text(asleep_h * 60)),
-        ("Apneas and hypopneas per hour of sleep (truth)", number_text(rate)),
+        ("AHI by hypopnea rule, per hour of true sleep", by_rule),
         ("Faults", ", ".join(f"{fault.sensor} {fault.kind}" for fault in truth.faults) or "none"),
     ]
-
-
-def _scored(night: SimulatedNight) -> NDArray[np.floating]:
-    """What the scorer wrote, (L,), NaN where nothing."""
-    scored_L = np.full(len(night.truth.stages_L), np.nan)
-    for span in night.recording.stages:
-        first = round(span.onset_s / TOKEN_SECONDS)
-        last = round((span.onset_s + span.duration_s) / TOKEN_SECONDS)
-        scored_L[first:last] = np.nan if span.stage is None else span.stage
-    return scored_L
 
 
 def _night_trace(signal: Signal, kind: str) -> Trace:

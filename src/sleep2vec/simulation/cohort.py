@@ -1,14 +1,15 @@
 """A cohort on disk: EDF+ files of several sites and a table of participants, as a study would hand them over."""
 
 import csv
-from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass, fields
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 
 import numpy as np
 from joblib import Parallel, delayed
 
 from sleep2vec.formats.edf_writer import write_edf
+from sleep2vec.simulation.outcomes import site_shift
 from sleep2vec.simulation.person import Person
 from sleep2vec.simulation.simulated_night import draw_person, simulate_night
 from sleep2vec.simulation.sites import SITES, site_named
@@ -30,6 +31,7 @@ class Participation:
     sex: Sex
     site: str
     cohort: str = SIMULATED
+    measures: Mapping[str, float] = field(default_factory=dict)
 
 
 def simulate_cohort(
@@ -41,6 +43,7 @@ def simulate_cohort(
     sites: Sequence[str] = tuple(SITES),
     workers: int = 1,
     nights_per_person: float = 1.25,
+    shortcut: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Participation, ...]:
     """Write `<folder>/<site>/<night_id>.edf` for each night, and `<folder>/participants.csv`.
@@ -55,6 +58,8 @@ def simulate_cohort(
         workers: Processes.
         progress: Called with (done, total) after every night.
         nights_per_person: From 1 to 2; with 1.25 every fourth person comes twice.
+        shortcut: How far diagnoses and deaths differ between the sites for no reason of the body, 0 to 1 (see
+            `outcomes.site_shift`).
 
     Returns:
         What the table holds, one entry a night.
@@ -68,7 +73,7 @@ def simulate_cohort(
         raise UsageError(f"{nights_per_person:g} nights per person were asked for; give 1 to 2.")
     if not sites:
         raise UsageError(f"no site was named; choose from {', '.join(SITES)}.")
-    planned = plan_participations(n_nights, seed, sites, nights_per_person)
+    planned = plan_participations(n_nights, seed, sites, nights_per_person, shortcut)
     for site in dict.fromkeys(sites):
         (folder / site).mkdir(parents=True, exist_ok=True)
     written = Parallel(n_jobs=min(workers, n_nights), return_as="generator_unordered")(
@@ -81,13 +86,17 @@ def simulate_cohort(
     rows = tuple(row for row, _, _ in planned)
     with (folder / PARTICIPANTS).open("w", newline="", encoding="utf-8") as table:
         writer = csv.writer(table, lineterminator="\n")
-        writer.writerow([field.name for field in fields(Participation)])
-        writer.writerows(astuple(row) for row in rows)
+        own = [field.name for field in fields(Participation) if field.name != "measures"]
+        measured = sorted({name for row in rows for name in row.measures})
+        writer.writerow([*own, *measured])
+        for row in rows:
+            told = [getattr(row, name) for name in own]
+            writer.writerow([*told, *(f"{row.measures[name]:g}" if name in row.measures else "" for name in measured)])
     return rows
 
 
 def plan_participations(
-    n_nights: int, seed: int, sites: Sequence[str], nights_per_person: float
+    n_nights: int, seed: int, sites: Sequence[str], nights_per_person: float, shortcut: float = 0.0
 ) -> list[tuple[Participation, Person, int]]:
     """Who sleeps where and from which seed. Second nights follow the first ones at once."""
     planned: list[tuple[Participation, Person, int]] = []
@@ -99,13 +108,20 @@ def plan_participations(
         site = site_named(sites[(number + number // len(sites)) % len(sites)])
         subject_id = f"{site.name}-{number:04d}"
         person_seed, *night_seeds = np.random.SeedSequence([seed, number]).spawn(3)
-        person = draw_person(np.random.default_rng(person_seed), site, subject_id)
+        shift = site_shift(site.name, sites, shortcut)
+        person = draw_person(np.random.default_rng(person_seed), site, subject_id, shift)
         # Evenly spread, so that even a cohort of eight nights holds somebody who came twice.
         n_own = 1 + int(np.floor((number + 1) * share + 1e-9) > np.floor(number * share + 1e-9))
         for visit, night_seed in enumerate(night_seeds[: min(n_own, n_nights - len(planned))], start=1):
             night_id = f"{subject_id}-n{visit}"
             row = Participation(
-                f"{site.name}/{night_id}.edf", night_id, subject_id, round(person.age_years, 1), person.sex, site.name
+                f"{site.name}/{night_id}.edf",
+                night_id,
+                subject_id,
+                round(person.age_years, 1),
+                person.sex,
+                site.name,
+                measures=person.subject.measures,
             )
             planned.append((row, person, int(night_seed.generate_state(1)[0])))
     return planned

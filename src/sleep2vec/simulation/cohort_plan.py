@@ -17,6 +17,7 @@ from sleep2vec.simulation.layouts import LAYOUTS, MONTAGE_COUNTS, Layout, layout
 from sleep2vec.simulation.missing import draw_failures, draw_lacks
 from sleep2vec.simulation.montages import catalog_site
 from sleep2vec.simulation.noise import Rng
+from sleep2vec.simulation.outcomes import draw_outcomes, site_shift
 from sleep2vec.simulation.person import Person
 from sleep2vec.simulation.populations import population_of
 from sleep2vec.simulation.sites import Site
@@ -57,13 +58,21 @@ class PlannedNight:
 
 
 def plan_nights(
-    cohort: str, n_nights: int, seed: int, hours: float, *, missing: bool = False, faults: bool = False
+    cohort: str,
+    n_nights: int,
+    seed: int,
+    hours: float,
+    *,
+    missing: bool = False,
+    faults: bool = False,
+    shortcut: float = 0.0,
 ) -> list[PlannedNight]:
     """The first `n_nights` of a cohort, person by person; the last person may lack their later visits.
 
     Args:
         missing: draw which channels recordings lack, by `missing.LACKS`.
         faults: draw what fails in the night, by `missing.FRAILTIES`.
+        shortcut: how far diagnoses and deaths differ between the cohort's sites for no reason of the body, 0 to 1.
 
     Raises:
         UsageError: no such cohort, fewer than one night, or more people than the cohort's file names have room for.
@@ -74,7 +83,7 @@ def plan_nights(
     planned: list[PlannedNight] = []
     families = _families(LAYOUTS[rules.name][0].family_mean, seed)
     for number, family_id in enumerate(families):
-        planned += _nights_of(number, family_id, rules, seed, hours, missing=missing, faults=faults)
+        planned += _nights_of(number, family_id, rules, seed, hours, missing=missing, faults=faults, shortcut=shortcut)
         if len(planned) >= n_nights:
             return planned[:n_nights]
     raise AssertionError("families have no end")
@@ -93,7 +102,15 @@ def known_cohort(cohort: str) -> Cohort:
 
 
 def _nights_of(
-    number: int, family_id: str | None, rules: Cohort, seed: int, hours: float, *, missing: bool, faults: bool
+    number: int,
+    family_id: str | None,
+    rules: Cohort,
+    seed: int,
+    hours: float,
+    *,
+    missing: bool,
+    faults: bool,
+    shortcut: float,
 ) -> Iterator[PlannedNight]:
     people = min((rules.name, *rules.file.same_people_as))
     who = np.random.SeedSequence([seed, zlib.crc32(people.encode()), number])
@@ -123,7 +140,7 @@ def _nights_of(
             recording=recording,
             scorings=tuple((dialect, path.format(**fields)) for dialect, path in layout.scorings),
             number=number,
-            person=_person(who, rules.name, years, subject_id),
+            person=_person(who, rules.name, years, subject_id, _shift(number, rules, shortcut)),
             subject_id=subject_id,
             visit=identity.visit or identity.night,
             site=_site(number, rules) or identity.site or rules.file.site,
@@ -135,7 +152,12 @@ def _nights_of(
         )
 
 
-def _person(who: np.random.SeedSequence, cohort: str, years: float, subject_id: str) -> Person:
+def _shift(number: int, rules: Cohort, shortcut: float) -> float:
+    sites = _sites(rules)
+    return site_shift(sites[number % len(sites)], sites, shortcut) if sites else site_shift("", ("",), shortcut)
+
+
+def _person(who: np.random.SeedSequence, cohort: str, years: float, subject_id: str, shift: float) -> Person:
     """Somebody of the cohort's people, `years` after they were first seen; the same draws whatever the years."""
     rng, people = np.random.default_rng(who), population_of(cohort)
     age_years = people.draw_age_years(rng) + years
@@ -146,8 +168,9 @@ def _person(who: np.random.SeedSequence, cohort: str, years: float, subject_id: 
         female_share=people.female_share,
         apnea_median_per_hour=people.apnea_median_per_hour,
         subject_id=subject_id,
+        age_range_years=(age_years, age_years),
     )
-    return replace(person, age_years=age_years)
+    return draw_outcomes(rng, replace(person, age_years=age_years), shift)
 
 
 def _montage(rng: Rng, rules: Cohort) -> int:
@@ -170,9 +193,13 @@ def _families(mean: float, seed: int) -> Iterator[str | None]:
 
 def _site(number: int, rules: Cohort) -> str | None:
     """One of the sites that a table of the cohort has codes for, in turn."""
-    columns = [table.columns["site"] for table in rules.file.metadata if "site" in table.columns]
-    names = [str(name) for column in columns for name in column.codes.values()]
+    names = _sites(rules)
     return names[number % len(names)] if names else None
+
+
+def _sites(rules: Cohort) -> list[str]:
+    columns = [table.columns["site"] for table in rules.file.metadata if "site" in table.columns]
+    return [str(name) for column in columns for name in column.codes.values()]
 
 
 def _table_names_people(rules: Cohort) -> bool:

@@ -1,7 +1,7 @@
 """A simulated cohort straight into a store: the same nights, harmonised in memory and written by the store's writer."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 
@@ -10,7 +10,7 @@ from joblib import Parallel, delayed
 from sleep2vec.cohorts.catalog import cohort_of
 from sleep2vec.harmonization.pipeline import harmonize
 from sleep2vec.simulation.cohort import plan_participations
-from sleep2vec.simulation.cohort_plan import plan_nights
+from sleep2vec.simulation.cohort_plan import PlannedNight, plan_nights
 from sleep2vec.simulation.faults import Fault
 from sleep2vec.simulation.night_measures import measures_of
 from sleep2vec.simulation.person import Person
@@ -50,6 +50,7 @@ def simulate_to_store(
     workers: int = 1,
     missing: bool = False,
     faults: bool = False,
+    shortcut: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Simulate nights into a store; returns how many it holds then.
@@ -60,16 +61,18 @@ def simulate_to_store(
     Args:
         store: A new or empty folder, or a store to add to.
         cohort: In whose manner; None: the four sites of `sites.SITES` in turn. The manifest says ``simulated-COHORT``.
-        missing, faults: See `cohort_plan.plan_nights`; with a cohort only.
+        missing, faults, shortcut: See `cohort_plan.plan_nights`; the first two with a cohort only.
         workers, progress: As in `simulate_cohort`.
 
     Raises:
         UsageError: an unknown cohort or a number out of reach.
         StoreError: `store` is something else than a store of this version.
     """
-    planned = (
-        _of_sites(n_nights, seed) if cohort is None else _of_cohort(cohort, n_nights, seed, hours, missing, faults)
-    )
+    if cohort is None:
+        planned = _of_sites(n_nights, seed, shortcut)
+    else:
+        told = plan_nights(cohort, n_nights, seed, hours, missing=missing, faults=faults, shortcut=shortcut)
+        planned = _of_cohort(cohort, told)
     create_store(store)
     waiting = [night for night in planned if not _is_there(store, night, hours)]
     written = Parallel(n_jobs=max(1, min(workers, len(waiting))), return_as="generator_unordered")(
@@ -81,7 +84,7 @@ def simulate_to_store(
     return write_manifest(store)
 
 
-def _of_sites(n_nights: int, seed: int) -> list[_StoreNight]:
+def _of_sites(n_nights: int, seed: int, shortcut: float) -> list[_StoreNight]:
     return [
         _StoreNight(
             night_id=row.night_id,
@@ -94,11 +97,11 @@ def _of_sites(n_nights: int, seed: int) -> list[_StoreNight]:
             visit=None,
             rules=None,
         )
-        for row, person, night_seed in plan_participations(n_nights, seed, tuple(SITES), 1.25)
+        for row, person, night_seed in plan_participations(n_nights, seed, tuple(SITES), 1.25, shortcut)
     ]
 
 
-def _of_cohort(cohort: str, n_nights: int, seed: int, hours: float, missing: bool, faults: bool) -> list[_StoreNight]:
+def _of_cohort(cohort: str, planned: Sequence[PlannedNight]) -> list[_StoreNight]:
     return [
         _StoreNight(
             night_id=night_id_of(PurePosixPath(night.recording)),
@@ -116,7 +119,7 @@ def _of_cohort(cohort: str, n_nights: int, seed: int, hours: float, missing: boo
             visit=night.visit,
             rules=cohort.lower(),
         )
-        for night in plan_nights(cohort, n_nights, seed, hours, missing=missing, faults=faults)
+        for night in planned
     ]
 
 

@@ -32,6 +32,7 @@ def simulate_public_cohort(
     workers: int = 1,
     missing: bool = False,
     faults: bool = False,
+    shortcut: float = 0.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[PlannedNight, ...]:
     """Write nights as `cohort` would ship them, and `SIMULATED.json`, which says that they are none of its nights.
@@ -44,13 +45,13 @@ def simulate_public_cohort(
         n_nights: Some people have several, where the cohort has.
         hours: Length of every night.
         workers: Processes.
-        missing, faults: See `cohort_plan.plan_nights`.
+        missing, faults, shortcut: See `cohort_plan.plan_nights`.
         progress: Called with (done, total) after every night.
 
     Raises:
         UsageError: an unknown cohort, a number out of reach, or a folder that cannot be written.
     """
-    planned = plan_nights(cohort, n_nights, seed, hours, missing=missing, faults=faults)
+    planned = plan_nights(cohort, n_nights, seed, hours, missing=missing, faults=faults, shortcut=shortcut)
     rules = known_cohort(cohort)
     folder.mkdir(parents=True, exist_ok=True)
     measured: dict[int, dict[str, float]] = {}
