@@ -42,8 +42,8 @@ def of_yasa(found: dict[str, Any]) -> list[Table]:
     return [
         {
             "title": "YASA stages simulated nights",
-            "words": f"YASA was trained on thousands of real nights. {nights} simulated nights of adults it and we never "
-            f"saw: pooled kappa to the truth {found['kappa']:.2f}; of single nights {least:.2f} to {most:.2f}, quartiles "
+            "words": f"YASA was trained on thousands of real nights. {nights} simulated nights that nobody tuned on: "
+            f"pooled kappa to the truth {found['kappa']:.2f}; of single nights {least:.2f} to {most:.2f}, quartiles "
             f"{low:.2f}, {middle:.2f}, {high:.2f}. Rows are the truth, columns what YASA says, shares of the row.",
             "command": command,
             "columns": ["truth", *STAGES],
@@ -112,7 +112,7 @@ def of_real(real: dict[str, Any], test: dict[str, Any]) -> list[Table]:
         ],
         [
             "five stages from one EEG lead (ucddb 018, one person): kappa",
-            "no whole night",
+            "-",
             f"{test['eeg']['kappa']:.2f}",
         ],
     ]
@@ -123,8 +123,8 @@ def of_real(real: dict[str, Any], test: dict[str, Any]) -> list[Table]:
     return [
         {
             "title": "Trained on simulated nights only, tested on real ones",
-            "words": f"Version {test['version']}. Real people were split first, half to calibrate on; intervals of 95 % by "
-            "people drawn again.",
+            "words": f"Version {test['version']}. Real people were split first, half to calibrate on; intervals of "
+            "95 % by people drawn again.",
             "command": command,
             "columns": ["task", "calibration half", "test half"],
             "rows": hard,
@@ -138,8 +138,8 @@ def of_real(real: dict[str, Any], test: dict[str, Any]) -> list[Table]:
         },
         {
             "title": "Hearts: overlap of real and simulated",
-            "words": "Of the histograms of each feature by stage, test half: 1 the same, 0 apart. Watches (sleep_accel), "
-            "then beats (slpdb).",
+            "words": "Of the histograms of each feature by stage, test half: 1 the same, 0 apart. Watches "
+            "(sleep_accel), then beats (slpdb).",
             "command": command,
             "columns": ["feature", *HEART],
             "rows": heart,
