@@ -81,7 +81,13 @@ def of_bands(found: dict[str, Any]) -> Table:
 
 def of_scorers(found: dict[str, Any]) -> Table:
     names = {"healthy_DODH": "healthy sleepers", "apnea_DODO": "people with apnea"}
-    measured = list(next(iter(found.values()))["simulated"])
+    measured = {
+        "kappa of two scorers": "two simulated",
+        "kappa to the truth": "one, to the truth",
+        "share of epochs in dispute": "epochs in dispute",
+        "the same, after an epoch in dispute": "... after one in dispute",
+        "the same, beside a change of stage": "... beside a change of stage",
+    }
     rows = [
         [names.get(name, name), f"{parts['human kappa']:.3f}", *(f"{parts['simulated'][row]:.3f}" for row in measured)]
         for name, parts in found.items()
@@ -91,7 +97,7 @@ def of_scorers(found: dict[str, Any]) -> Table:
         "words": "Kappa of two human scorers (80 nights of the Dreem Open Datasets, five scorers each) and what two "
         "simulated scorers of one simulated night do.",
         "command": "python benchmarks/simulation_scorers.py",
-        "columns": ["", "two humans", *measured],
+        "columns": ["", "two humans", *measured.values()],
         "rows": rows,
     }
 

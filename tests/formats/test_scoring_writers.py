@@ -46,6 +46,7 @@ TOLD = {
     "nchsdb_tsv": (references.nchsdb_tsv, "a.tsv", "bids_events", "nchsdb"),
     "boas_events": (references.boas_events, "a_events.tsv", "bids_events", "boas"),
     "isruc_text": (references.isruc_text, "a_1.txt", "stage_text", "isruc"),
+    "ucddb_text": (references.ucddb_text, "a_stage.txt", "stage_text", "ucddb"),
     "dreem_json": (references.dod_json, "a.json", "dreem_json", "dod"),
     "sleep_edf_hypnogram": (references.sleep_edf_hypnogram, "a-Hypnogram.edf", "edf_plus", "sleep_edf"),
     "cinc2018_arousal": (references.cinc2018_arousal, "a.arousal", "wfdb_arousal", "cinc2018"),

@@ -224,6 +224,11 @@ def write_boas_events(path: Path, stages: Stages, events: Sequence[Event], start
     _write(path, "\n".join(["onset\tduration\tbegsample\tendsample\toffset\tstage_hum", *rows]) + "\n")
 
 
+def write_ucddb_text(path: Path, stages: Stages, events: Sequence[Event], start: datetime) -> None:
+    """UCDDB: a digit a line, 0 W, 1 R, 2 N1, 3 N2, 4 N3, 8 unscored. No events."""
+    _write(path, "\n".join("8" if stage is None else "02341"[stage] for stage in stages) + "\n")
+
+
 def write_isruc_text(path: Path, stages: Stages, events: Sequence[Event], start: datetime) -> None:
     """ISRUC: a digit a line, 0 W, 1 N1, 2 N2, 3 N3, 5 R. No events.
 
@@ -295,6 +300,7 @@ DIALECTS: Mapping[str, Writer] = MappingProxyType(
         "nchsdb_tsv": write_nchsdb_tsv,
         "boas_events": write_boas_events,
         "isruc_text": write_isruc_text,
+        "ucddb_text": write_ucddb_text,
         "dreem_json": write_dreem_json,
         "sleep_edf_hypnogram": write_sleep_edf_hypnogram,
         "cinc2018_arousal": write_cinc2018_arousal,

@@ -146,6 +146,16 @@ def _isruc(group: str, *, is_two: bool = False) -> Layout:
     )
 
 
+def _ucddb() -> Layout:
+    return Layout(
+        recording="ucddb{id:03d}.rec",
+        scorings=(("ucddb_text", "ucddb{id:03d}_stage.txt"),),
+        subject="{id:03d}",
+        tables="",
+        most_people=999,
+    )
+
+
 def _dod(folder: str) -> Layout:
     return Layout(
         recording=f"{folder}/{{subject}}.edf",
@@ -236,6 +246,7 @@ LAYOUTS: Mapping[str, tuple[Layout, ...]] = MappingProxyType(
         ),
         "isruc": (_isruc("I"), _isruc("III"), _isruc("II", is_two=True)),
         "dod": (_dod("dodh"), _dod("dodo")),
+        "ucddb": (_ucddb(),),
         "boas": (_boas("psg"), _boas("psg"), _boas("psg"), _boas("headband")),
     }
 )  # fmt: skip

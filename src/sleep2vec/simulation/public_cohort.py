@@ -14,12 +14,13 @@ from sleep2vec.formats.wfdb_writer import write_wfdb
 from sleep2vec.simulation.cohort_plan import PlannedNight, known_cohort, plan_nights
 from sleep2vec.simulation.cohort_tables import ToldNight, write_cohort_tables
 from sleep2vec.simulation.night_measures import measures_of
-from sleep2vec.simulation.simulated_night import simulate_night
+from sleep2vec.simulation.simulated_night import SimulatedNight, simulate_night
 from sleep2vec.vocabulary.night import SIMULATED_MARK
 from sleep2vec.vocabulary.recording import Recording
 from sleep2vec.vocabulary.subject import Subject
 
 _MADE_BY = "sleep2vec simulate"
+_NEVER_UNSCORED = ("isruc_text",)
 
 
 def simulate_public_cohort(
@@ -79,11 +80,20 @@ def _write_night(folder: Path, i: int, night: PlannedNight, hours: float) -> tup
         write_wfdb(path, plain, comments=[_MADE_BY])
     else:
         write_edf(path, plain, equipment=_MADE_BY)
-    stages = [span.stage for span in simulated.recording.stages]
+    stages = stages_written(simulated, night)
     for dialect, name in night.scorings:
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         DIALECTS[dialect](folder / name, stages, simulated.recording.events, start)
     return i, measures_of(simulated.truth)
+
+
+def stages_written(simulated: SimulatedNight, night: PlannedNight) -> list[int | None]:
+    """What the cohort's scorer wrote; one whose list has no word for it leaves no epoch unscored."""
+    stages = [span.stage for span in simulated.recording.stages]
+    if any(dialect in _NEVER_UNSCORED for dialect, _ in night.scorings):
+        true_L = simulated.truth.stages_L
+        return [int(true) if stage is None else stage for stage, true in zip(stages, true_L, strict=True)]
+    return stages
 
 
 def dated(recording: Recording, night: PlannedNight) -> datetime:
