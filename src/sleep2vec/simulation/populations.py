@@ -66,9 +66,7 @@ POPULATIONS: Mapping[str, Population] = MappingProxyType(
         "cinc2018": Population(55, 14, (18, 90), 0.35, 12, "Ghassemi et al., Comput Cardiol 45 (2018)"),
         "isruc": Population(51, 16, (20, 85), 0.45, 14, "Khalighi et al., Comput Methods Programs Biomed 124 (2016)"),
         "dod": Population(42, 15, (18, 70), 0.33, 9, "Guillot et al., IEEE Trans Neural Syst Rehabil Eng 28 (2020)"),
-        "ucddb": Population(
-            50, 10, (28, 68), 0.16, 20, "PhysioNet's description: 21 men and 4 women, ages 28 to 68"
-        ),
+        "ucddb": Population(50, 10, (28, 68), 0.16, 20, "PhysioNet's description: 21 men and 4 women, ages 28 to 68"),
         "boas": Population(42, 19, (18, 82), 0.59, 4, "participants.tsv of ds005555: 18 to 82, 76 of 128 female"),
     }
 )
