@@ -103,6 +103,7 @@ def test_several_nights_in_one_table_are_refused(shared: Path):
         "0,0 W\n30,0 N1\n60,0 R\n",
         "22:00:00 30 W\n22:00:30 30 N1\n22:01:00 30 R\n",
         "22:00:00\tW\n22:00:30\tN1\n22:01:00\tR\n",
+        "23:00:00\t30\t0\n23:00:30\t30\t1\n23:01:00\t30\t5\n",
     ],
 )
 def test_lines_without_a_header(tmp_path: Path, text: str):
@@ -225,7 +226,13 @@ def test_rdann_text_is_the_annotation_file_it_was_printed_from(shared: Path, nam
 
 @pytest.mark.parametrize(
     ("start", "stop", "expected"),
-    [("30", "+30", (30, 30)), ("0+30", "60", (30, 30)), ("e:2", "e:2", (30, 30)), ("e:20:2", "e:20:3", (20, 40))],
+    [
+        ("30", "+30", (30, 30)),
+        ("0+30", "60", (30, 30)),
+        ("0+00:10:00", "0+00:10:30.5", (600, 30.5)),
+        ("e:2", "e:2", (30, 30)),
+        ("e:20:2", "e:20:3", (20, 40)),
+    ],
 )
 def test_times_of_luna(tmp_path: Path, start: str, stop: str, expected: tuple[float, float]):
     scoring = scoring_of(tmp_path, "x.annot", f"N2\t.\t.\t{start}\t{stop}\t.\n")
@@ -294,3 +301,34 @@ def test_records_out_of_order_are_put_in_order(tmp_path: Path):
 def test_a_label_that_is_no_text_is_refused():
     with pytest.raises(UsageError, match="the label 3 is int; give the channel's name as text"):
         read({3: (np.zeros(100), 10.0, "uV")})
+
+
+def test_a_sidecar_speaks_of_its_own_columns(tmp_path: Path):
+    """Two scorers in one table with digits of their own; the human's column is read, by the human's legend."""
+    human = {"0": "Wake", "1": "REM", "2": "N1", "3": "N2", "4": "N3"}
+    machine = {"0": "Wake", "1": "N1", "2": "N2", "3": "N3", "4": "REM"}
+    told = {"stage_ai": {"Levels": machine}, "stage_hum": {"Levels": human}}
+    (tmp_path / "x_events.json").write_text(json.dumps(told))
+    text = "onset\tduration\tstage_ai\tstage_hum\n0\t30\t4\t1\n30\t30\t3\t4\n"
+    assert spans(scoring_of(tmp_path, "x_events.tsv", text)) == [(0, 30, 4), (30, 30, 3)]
+
+
+def test_a_comment_above_a_table_explains_its_digits(tmp_path: Path):
+    text = "# 0: Wake, 1: REM, 2: N1, 3: N2, 4: N3\nonset,duration,stage\n0,30,1\n30,30,4\n"
+    assert spans(scoring_of(tmp_path, "x.csv", text)) == [(0, 30, 4), (30, 30, 3)]
+
+
+def test_events_behind_the_stages_of_a_long_night_keep_their_evening(tmp_path: Path):
+    rows = [f"{(20 + i // 2) % 24:02d}:{30 * (i % 2):02d}:00,1800,N2," for i in range(29)]  # 20:00 to 10:30
+    text = "\n".join(["time,duration,stage,event", *rows, "20:30:00,10,,Hypopnea"]) + "\n"
+    scoring = scoring_of(tmp_path, "x.csv", text)
+    assert [(e.kind, e.onset_s) for e in scoring.events] == [("hypopnea", 1800)]
+
+
+@pytest.mark.parametrize(("start", "first", "hours"), [(8, 22, 24), (8, 21, 20), (22, 23, 8)])
+def test_times_of_day_find_their_place_in_recordings_of_up_to_a_day(tmp_path: Path, start: int, first: int, hours: int):
+    signal = Signal.from_array("C4-M1", np.zeros(hours * 3600), 1.0, "uV", (-100, 100))
+    write_edf(tmp_path / "n1.edf", Recording((signal,), hours * 3600.0, datetime(2020, 4, 4, start, 0, 0)))
+    rows = "".join(f"{(first + i) % 24:02d}:00:00,3600,N2\n" for i in range(6))
+    (tmp_path / "n1.csv").write_text("time,duration,stage\n" + rows)
+    assert read(tmp_path / "n1.edf").stages[0].onset_s == 3600 * ((first - start) % 24)

@@ -122,3 +122,15 @@ def test_movements_in_a_belt_are_no_breaths_and_sighs_are():
     night = harmonize(Recording((Signal.from_array("Abdomen", wave, rate_hz, "", (-50, 50)),), float(seconds)))
     assert np.flatnonzero(~night.valid["resp"]).tolist() == [10]
     assert night.valid["belt"].all()
+
+
+@pytest.mark.parametrize(("apnea_s", "breaths_s"), [(30, 20), (25, 20), (40, 20), (60, 15)])
+def test_breaths_between_apneas_are_no_movements(apnea_s: int, breaths_s: int):
+    """Periodic breathing: trains of breaths that wax and wane, nothing between them."""
+    rate_hz, seconds = 16.0, 1800
+    clock_s = np.arange(int(seconds * rate_hz)) / rate_hz
+    place = np.mod(clock_s, apnea_s + breaths_s) - apnea_s
+    size = np.where(place > 0, np.sin(np.pi * np.clip(place, 0, None) / breaths_s), 0.02)
+    wave = size * np.sin(2 * np.pi * 0.3 * clock_s) + np.random.default_rng(0).normal(0, 0.005, len(clock_s))
+    night = harmonize(Recording((Signal.from_array("Abdomen", wave, rate_hz, "", (-5, 5)),), float(seconds)))
+    assert night.valid["resp"].mean() == night.valid["belt"].mean()

@@ -10,7 +10,10 @@ import sys
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
+import wfdb
+from scipy.signal import lfilter
 from store_nights import made_recording
 
 from sleep2vec.store import ingest as ingest_module
@@ -299,3 +302,15 @@ def test_one_person_in_two_cohorts_of_the_same_people(three: Path, tmp_path: Pat
     ingest(tmp_path / "in", tmp_path / "store")
     people = [row.person for row in Store(tmp_path / "store").rows]
     assert people[0] == people[1] != people[2]
+
+
+def test_a_wfdb_record_whose_samples_were_completed_is_made_anew(tmp_path: Path):
+    samples = 8 * lfilter([1.0], [1.0, -0.97], np.random.default_rng(0).standard_normal((256 * 120, 1)), axis=0)
+    (tmp_path / "in").mkdir()
+    wfdb.wrsamp("r1", 256, ["uV"], ["C4-M1"], p_signal=samples, fmt=["16"], write_dir=str(tmp_path / "in"))
+    data = (tmp_path / "in" / "r1.dat").read_bytes()
+    (tmp_path / "in" / "r1.dat").write_bytes(data[: len(data) // 2])
+    ingest(tmp_path / "in", tmp_path / "store")
+    (tmp_path / "in" / "r1.dat").write_bytes(data)
+    assert ingest(tmp_path / "in", tmp_path / "store").n_written == 1
+    assert ingest(tmp_path / "in", tmp_path / "store").n_already_there == 1

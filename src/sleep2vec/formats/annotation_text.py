@@ -70,6 +70,13 @@ class Clock:
         self.start: datetime | None = None
         self._forms = _forms_of(column)
         self._last: datetime | None = None
+        self._leader = self
+
+    def twin(self) -> "Clock":
+        """Another that counts from the same moment and goes over midnight on its own."""
+        twin = Clock()
+        twin._forms, twin._leader = self._forms, self
+        return twin
 
     def seconds(self, text: str, *, follows: bool = True) -> float | None:
         """Seconds of one cell, or None where it is no time.
@@ -83,14 +90,15 @@ class Clock:
         moment = self._moment(text.strip())
         if moment is None:
             return None
-        if self.start is None:
-            self.start = moment
+        if self._leader.start is None:
+            self._leader.start = moment
+        start = self._leader.start
         if moment.date() == NO_DATE:
-            anchor = self._last if follows and self._last is not None else self.start
+            anchor = self._last if follows and self._last is not None else start
             while moment < anchor - timedelta(hours=12):
                 moment += timedelta(days=1)
         self._last = moment
-        return (moment - self.start).total_seconds()
+        return (moment - start).total_seconds()
 
     def _moment(self, text: str) -> datetime | None:
         match = _CLOCK.search(text)

@@ -47,10 +47,24 @@ def _row(cells: list[str], clock: Clock) -> Annotation | None:
         last = _EPOCH.fullmatch(cells[4])
         n_epochs = int(last[2]) - int(epoch[2]) + 1 if last else 1
         return Annotation((int(epoch[2]) - 1) * epoch_s, max(n_epochs, 1) * epoch_s, text)
-    onset_s = clock.seconds(cells[3].removeprefix("0+"))
+    onset_s = _seconds(cells[3], clock)
     if onset_s is None:
         return None
     if cells[4].startswith("+"):
         return Annotation(onset_s, number_of(cells[4].removeprefix("+")), text)
-    stop_s = clock.seconds(cells[4].removeprefix("0+"))
+    stop_s = _seconds(cells[4], clock)
     return Annotation(onset_s, None if stop_s is None else stop_s - onset_s, text)
+
+
+def _seconds(text: str, clock: Clock) -> float | None:
+    """A cell's seconds; behind ``0+`` hours, minutes and seconds are elapsed and not of the day."""
+    elapsed = text.removeprefix("0+")
+    if elapsed == text or ":" not in elapsed:
+        return clock.seconds(elapsed)
+    seconds = 0.0
+    for part in elapsed.split(":"):
+        number = number_of(part)
+        if number is None:
+            return None
+        seconds = 60 * seconds + number
+    return seconds

@@ -158,6 +158,8 @@ def _shift(recording: Recording, scoring: Scoring) -> tuple[float, str]:
     if scoring.start == _MIDNIGHT:
         return _from_midnight(scoring, by_clock_s, duration_s)
     if scoring.start.date() == NO_DATE:
+        # Half a day before or more than that after: recordings last up to a day.
+        by_clock_s = max((by_clock_s, by_clock_s + _DAY_S), key=lambda s: _overlap_s(scoring.stages, s, duration_s))
         if not _overlaps(scoring.stages, by_clock_s, duration_s):
             elapsed_s = (scoring.start - _MIDNIGHT).total_seconds()
             if _overlaps(scoring.stages, elapsed_s, duration_s):
@@ -190,6 +192,12 @@ def _with_day_and_month_exchanged(start: datetime, recorded: datetime) -> float 
         return (start.replace(month=start.day, day=start.month) - recorded).total_seconds()
     except ValueError:
         return None
+
+
+def _overlap_s(stages: Sequence[StageSpan], shift_s: float, duration_s: float) -> float:
+    """How much of a recording is scored when the scoring is moved by `shift_s`."""
+    ends = ((span.onset_s + shift_s, span.onset_s + span.duration_s + shift_s) for span in stages)
+    return sum(max(0.0, min(end_s, duration_s) - max(onset_s, 0.0)) for onset_s, end_s in ends)
 
 
 def _overlaps(stages: Sequence[StageSpan], shift_s: float, duration_s: float) -> bool:

@@ -12,7 +12,7 @@ from pathlib import Path
 from sleep2vec.formats.annotation_text import Clock, number_of, rows_of, text_of
 from sleep2vec.formats.annotation_words import plain_words
 from sleep2vec.formats.edf_annotations import Annotation
-from sleep2vec.formats.stage_codes import legend_beside, scoring_of, stage_text
+from sleep2vec.formats.stage_codes import legend_beside, legend_in, scoring_of, stage_text
 from sleep2vec.vocabulary.errors import UnreadableFileError
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 from sleep2vec.vocabulary.scoring import Scoring, ScoringWords
@@ -41,7 +41,12 @@ _MOST_REPEATED = 0.25
 class _Table:
     columns: Mapping[str, int]
     spare_event: int | None
+    titles: list[str]
     rows: list[list[str]]
+
+    def title(self, name: str) -> str:
+        """How the table calls a column."""
+        return self.titles[self.columns[name]] if name in self.columns else ""
 
     def cell(self, row: list[str], name: str) -> str:
         at = self.columns.get(name)
@@ -55,8 +60,10 @@ def read_table(path: Path, words: ScoringWords) -> Scoring:
         UnreadableFileError: it cannot be read, has no header with a time or epoch and a stage or event, or holds more
             than one night.
     """
-    table = _table_of(path)
+    text = text_of(path)
+    table = _table_of(path, text)
     clock = Clock(table.cell(row, "onset") for row in table.rows)
+    clocks = {True: clock, False: clock.twin()}
     epoch_s = words.epoch_s or float(TOKEN_SECONDS)
     first_epoch = _first_epoch(table)
     stages: list[Annotation] = []
@@ -66,7 +73,8 @@ def read_table(path: Path, words: ScoringWords) -> Scoring:
         stage, event = _stage_of_row(table, row), _event_of_row(table, row)
         if not (stage or event):
             continue
-        onset_s, duration_s = _time_of_row(table, row, clock, epoch_s, first_epoch)
+        # Events that are listed behind the stages of a long night begin their clock anew.
+        onset_s, duration_s = _time_of_row(table, row, clocks[bool(stage)], epoch_s, first_epoch)
         if onset_s is None:
             n_lost += 1
             continue
@@ -85,7 +93,7 @@ def read_table(path: Path, words: ScoringWords) -> Scoring:
         clock,
         "table of stages and events",
         repairs,
-        legend=legend_beside(path),
+        legend=legend_beside(path, table.title("stage" if "stage" in table.columns else "event")) or legend_in(text),
         assumed_epochs=numbered and words.epoch_s is None and "duration" not in table.columns,
     )
 
@@ -113,11 +121,11 @@ def _is_column_of_stages(marks: list[Annotation], words: ScoringWords) -> bool:
 
 def looks_like_table(text: str) -> bool:
     """Whether one of the first rows is a header that `read_table` understands."""
-    return _header_of(rows_of(text[:20_000])) is not None
+    return _header_of([row for row in rows_of(text[:20_000]) if not row[0].startswith("#")]) is not None
 
 
-def _table_of(path: Path) -> _Table:
-    rows = rows_of(text_of(path))
+def _table_of(path: Path, text: str) -> _Table:
+    rows = [row for row in rows_of(text) if not row[0].startswith("#")]
     found = _header_of(rows)
     if found is None:
         seen = ", ".join(rows[0][:8]) if rows else "nothing"
@@ -130,7 +138,7 @@ def _table_of(path: Path) -> _Table:
     if "event" in columns:  # HSP: what could not be standardised is told in the text beside
         names = [plain_words(cell) for cell in rows[at]]
         spare = next((names.index(n) for n in ("text", "description") if n in names), None)
-    return _Table(columns, spare, rows[at + 1 :])
+    return _Table(columns, spare, rows[at], rows[at + 1 :])
 
 
 def _header_of(rows: list[list[str]]) -> tuple[int, dict[str, int]] | None:

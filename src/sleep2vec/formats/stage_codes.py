@@ -2,7 +2,7 @@
 
 import json
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
@@ -19,7 +19,7 @@ _REM_ABROAD = ("sp", "mor", "paradoxal")  # sommeil paradoxal, movimientos ocula
 _STAGE_DIGIT = re.compile(r"Stage (-?\d)(?:\.0*)?")
 _LEGEND = re.compile(r"(?<![\d.])(-?\d)\s*[:=]\s*([A-Za-z][A-Za-z0-9 ]*)")
 _LEAST_LEGEND = 3
-_LONGEST_SIDECAR_PATH = 4
+_FOLDERS_ABOVE = 4
 
 
 def stage_text(text: str) -> str:
@@ -122,33 +122,33 @@ def legend_in(text: str) -> Codes:
     return _understood(_LEGEND.findall(comments))
 
 
-def legend_beside(path: Path) -> Codes:
-    """What a BIDS sidecar (``*_events.json``, inherited from the folders above) says of digits, under ``Levels``."""
-    for sidecar in _sidecars(path):
+def legend_beside(path: Path, column: str) -> Codes:
+    """What a BIDS sidecar says of the digits of a column of ``*_events.tsv``, under ``Levels``."""
+    for sidecar in sidecars_of(path):
         try:
             told = json.loads(text_of(sidecar))
         except (ValueError, RecursionError, UnreadableFileError):
             continue
-        columns = told.values() if isinstance(told, dict) else ()
-        for column in columns:
-            levels = column.get("Levels") if isinstance(column, dict) else None
-            if isinstance(levels, dict):
-                legend = _understood([(str(k), v) for k, v in levels.items() if isinstance(v, str)])
-                if legend:
-                    return legend
+        columns = {name.lower(): facts for name, facts in told.items()} if isinstance(told, dict) else {}
+        facts = columns.get(column.lower())
+        levels = facts.get("Levels") if isinstance(facts, dict) else None
+        if isinstance(levels, dict):
+            return _understood([(str(k), v) for k, v in levels.items() if isinstance(v, str)])
     return {}
 
 
-def _sidecars(path: Path) -> Iterator[Path]:
-    """The file's own, then those above whose entities (``task-Sleep``) it has too."""
+def sidecars_of(path: Path) -> tuple[Path, ...]:
+    """The JSON files that explain a BIDS ``*_events.tsv``: its own, then those that it inherits from the folders above.
+
+    Above, only names are tried that BIDS asks for: folders of many thousand people are not searched.
+    """
     if not path.name.lower().endswith("_events.tsv"):
-        return
-    own = path.with_suffix(".json")
-    if own.is_file():
-        yield own
-    entities = set(path.stem.split("_"))
-    for folder in list(path.parents)[1:_LONGEST_SIDECAR_PATH]:
-        yield from (found for found in sorted(folder.glob("*events.json")) if set(found.stem.split("_")) <= entities)
+        return ()
+    shared = [part for part in path.stem.split("_")[:-1] if not part.startswith(("sub-", "ses-"))]
+    task = [part for part in shared if part.startswith("task-")]
+    names = dict.fromkeys("_".join([*parts, "events.json"]) for parts in (shared, task, []))
+    above = [folder / name for folder in list(path.parents)[:_FOLDERS_ABOVE] for name in names]
+    return tuple(found for found in (path.with_suffix(".json"), *above) if found.is_file())
 
 
 def _understood(pairs: Sequence[tuple[str, str]]) -> Codes:

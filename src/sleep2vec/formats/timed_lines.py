@@ -40,10 +40,13 @@ def read_timed_lines(path: Path, words: ScoringWords) -> Scoring:
 
 def _second_is_length(rows: list[list[str]]) -> bool:
     """Whether the second of three columns is a length rather than a stop: then it leads to the next line's time."""
+    clock = Clock(row[0] for row in rows)
     numbers = [
         (onset_s, second_s)
         for row in rows
-        if len(row) > 2 and (onset_s := number_of(row[0])) is not None and (second_s := number_of(row[1])) is not None
+        if len(row) > 2
+        and (onset_s := clock.seconds(row[0])) is not None
+        and (second_s := number_of(row[1])) is not None
     ]
     pairs = list(pairwise(numbers))
     as_length = sum(onset_s + second_s == after_s for (onset_s, second_s), (after_s, _) in pairs)

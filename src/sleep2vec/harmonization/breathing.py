@@ -47,7 +47,8 @@ def jolts(band_N: NDArray[np.floating], valid_L: NDArray[np.bool_], rate_hz: int
     What moves is kept in the belt and the airflow; breaths cannot be read from it.
     """
     size_LS = np.abs(band_N).reshape(len(valid_L), -1)
-    typical = np.median(size_LS[valid_L].mean(axis=1)) if valid_L.any() else 0.0
+    # What breaths reach, also where they come in short trains between apneas.
+    typical = float(np.quantile(size_LS[valid_L], 0.9)) if valid_L.any() else 0.0
     large_N = np.abs(band_N) > threshold("jolt", "resp") * typical
     jolted_N: NDArray[np.bool_] = maximum_filter1d(large_N, 2 * round(_JOLT_MARGIN_S * rate_hz) + 1)
     return jolted_N if typical > 0 else np.zeros(len(band_N), dtype=bool)

@@ -129,6 +129,11 @@ def _taken_instead(channel: Channel, present: dict[str, Outcome], absent: dict[s
 
 def _nothing_usable(recording: Recording, wanted: tuple[str, ...], absent: dict[str, str]) -> str:
     labels = [signal.label.strip() for signal in recording.signals]
+    if not labels and recording.stages:
+        return (
+            f"{recording.source} holds {len(recording.stages)} scored stretches and no signals: it is a hypnogram; "
+            "name the recording beside it, which takes it along."
+        )
     seen = ", ".join(repr(label) for label in labels[:_MOST_LABELS]) or "none"
     more = f" and {len(labels) - _MOST_LABELS} more" if len(labels) > _MOST_LABELS else ""
     why = {reason for name, reason in absent.items() if name in wanted and not reason.startswith("the file has no")}

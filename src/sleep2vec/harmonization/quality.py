@@ -102,9 +102,9 @@ THRESHOLDS: Mapping[tuple[str, str], Threshold] = MappingProxyType(
         ("breath_narrow", "*"): Threshold(0.57, _SIMULATED + ": noise up to 0.54, breathing from 0.59"),
         ("breath_whole", "*"): Threshold(0.34, _SIMULATED + ": noise up to 0.30, breathing from 0.40"),
         ("breath_least", "*"): Threshold(0.05, _SIMULATED + ": heart beats alone give 0.00"),
-        # A movement of the body in a breathing waveform, times the mean size of the night's typical token: a sine
-        # reaches 1.6, a sigh 4.
-        ("jolt", "resp"): Threshold(4.5, _OURS + "; drawn bursts of motion in benchmarks/heartbeats_and_breathing.py"),
+        # A movement of the body in a breathing waveform, times what nine tenths of the night's samples stay below: a
+        # sine reaches 1, a sigh 2.5.
+        ("jolt", "resp"): Threshold(2.9, _OURS + "; drawn bursts of motion in benchmarks/heartbeats_and_breathing.py"),
         # Share of the power from 0.08 to 0.7 Hz within 0.04 Hz of its peak; of noise it is about 0.25.
         ("concentration", "resp"): Threshold(0.5, _OURS + "; recordings of ECG and pulse wave without any belt"),
         # Share of a token covered by accepted beat-to-beat intervals.

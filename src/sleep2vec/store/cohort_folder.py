@@ -11,9 +11,10 @@ from pathlib import Path, PurePath
 from sleep2vec.cohorts.catalog import Cohort, cohort_of
 from sleep2vec.formats.companions import Companion, FileIndex, companions_of
 from sleep2vec.formats.recordings import RECORDING_READERS, is_recording
+from sleep2vec.formats.stage_codes import sidecars_of
 from sleep2vec.store.cohort_tables import CohortTables
 from sleep2vec.store.participants import Participant, read_participants
-from sleep2vec.store.remote_folder import CohortPlace, RemoteRecording
+from sleep2vec.store.remote_folder import SIGNAL_SUFFIXES, CohortPlace, RemoteRecording
 from sleep2vec.store.schema import check_night_id
 from sleep2vec.store.writer import Origin
 from sleep2vec.vocabulary.errors import StoreError, UsageError
@@ -95,6 +96,11 @@ def _checked_rows(participants: dict[str, Participant], found: Sequence[PurePath
     for relative in found:
         by_name.setdefault(relative.name, []).append(relative.as_posix())
     known = {relative.as_posix() for relative in found}
+    for relative in found:
+        if relative.name in participants and relative.as_posix() in participants and len(relative.parts) > 1:
+            raise UsageError(
+                f"participants.csv of {folder} has two rows for {relative.as_posix()}, one by its name; keep one."
+            )
     unused = []
     for file in participants:
         fitting = by_name.get(file, [])
@@ -150,7 +156,7 @@ def _job(
         raise UsageError(f"{relative.as_posix()}: {error}") from None
     reading = rules if cohort else cohort_of(participant.cohort)
     people = min((reading.name, *reading.file.same_people_as)) if reading.file.same_people_as else None
-    stamp = remote.stamp if remote else _stamp(path)
+    stamp = remote.stamp if remote else "|".join([_stamp(path), *_signal_stamps(path, index)])
     fingerprint = _fingerprint(path, stamp, participant, name, rules, companions, is_image=bool(place.remote))
     # Names of files need not be text.
     told = os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
@@ -176,6 +182,14 @@ def _stamp(path: Path) -> str:
     return f"{status.st_size}|{status.st_mtime_ns}" + ("" if os.access(path, os.R_OK) else "|closed")
 
 
+def _signal_stamps(path: Path, index: FileIndex) -> list[str]:
+    """Of the files that hold the samples of a WFDB header."""
+    if path.suffix.lower() != ".hea":
+        return []
+    found = [file for file in index.named(f"{path.stem}*", path) if file.parent == path.parent]
+    return [_stamp(file) for file in found if file.suffix.lower() in SIGNAL_SUFFIXES]
+
+
 def _fingerprint(
     path: Path,
     stamp: str,
@@ -188,7 +202,11 @@ def _fingerprint(
 ) -> str:
     """Changes when the recording, its scoring, or what tables and the cohort's YAML say of it changes."""
     # Copies have the time of their copying: of an image, sizes must do.
-    scorings = [(c.path.name, c.dialect, c.path.stat().st_size if is_image else _stamp(c.path)) for c in companions]
+    scorings = [
+        (file.name, c.dialect, file.stat().st_size if is_image else _stamp(file))
+        for c in companions
+        for file in (c.path, *sidecars_of(c.path))
+    ]
     told = _hash(repr((participant, cohort, scorings)) + rules.file.model_dump_json())
     name = os.fsencode(path.name).decode("utf-8", "backslashreplace")
     return f"{name}|{stamp}|{told}"

@@ -9,7 +9,7 @@ from pathlib import Path, PurePosixPath
 from sleep2vec.formats.recordings import is_recording
 from sleep2vec.formats.remote import is_remote, list_files, local_copy, path_below, stamp_of
 
-_SIGNAL_SUFFIXES = (".dat", ".mat")  # of WFDB records, fetched with their header
+SIGNAL_SUFFIXES = (".dat", ".mat")  # of WFDB records, fetched with their header
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ def _imaged(root: str, image: Path) -> dict[str, RemoteRecording]:
     for url in urls:
         relative = path_below(url, root)
         place = image / relative
-        if place.suffix.lower() in _SIGNAL_SUFFIXES:
+        if place.suffix.lower() in SIGNAL_SUFFIXES:
             continue
         place.parent.mkdir(parents=True, exist_ok=True)
         is_header = place.suffix.lower() == ".hea"
