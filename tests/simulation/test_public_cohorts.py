@@ -140,15 +140,59 @@ def test_a_store_of_the_four_sites_goes_on_where_it_was(tmp_path: Path):
 
 
 def test_both_visits_of_shhs_are_the_same_people_some_years_apart():
-    first, second = (plan_nights(name, 12, 3, 8.0) for name in ("shhs1", "shhs2"))
-    assert [night.subject_id for night in first] == [night.subject_id for night in second]
-    for one, other in zip(first, second, strict=True):
+    first, second = (
+        {night.subject_id: night for night in plan_nights(name, n, 3, 8.0)}
+        for name, n in (("shhs1", 60), ("shhs2", 30))
+    )
+    both = [(first[subject], night) for subject, night in second.items() if subject in first]
+    assert len(both) == len(second)
+    for one, other in both:
         assert one.person.sex == other.person.sex
         assert other.person.age_years - one.person.age_years == pytest.approx(5.2)
         assert one.person.alpha_gain == other.person.alpha_gain  # a trait that does not age
         assert one.seed != other.seed
     strangers = plan_nights("shhs1", 12, 4, 8.0)
-    assert not {night.person.age_years for night in first} & {night.person.age_years for night in strangers}
+    assert not {n.person.age_years for n in first.values()} & {night.person.age_years for night in strangers}
+
+
+@pytest.mark.parametrize(("early", "late", "years"), [("shhs1", "shhs2", 5.2), ("mros1", "mros2", None)])
+def test_who_has_died_does_not_come_again_and_nobody_dies_twice(early: str, late: str, years: float | None):
+    first = {night.subject_id: night.person for night in plan_nights(early, 400, 0, 8.0)}
+    second = {night.subject_id: night.person for night in plan_nights(late, 40, 0, 8.0)}
+    assert set(second) < set(first)
+    for subject, later in second.items():
+        before, gap = first[subject].measures, later.age_years - first[subject].age_years
+        assert years is None or gap == pytest.approx(years)
+        assert later.measures["diagnosis.hypertension"] == before["diagnosis.hypertension"]
+        died, died_later = before["event.death"], later.measures.get("event.death")
+        if died:
+            assert before["time_years.death"] > gap
+            assert later.measures["time_years.death"] == pytest.approx(before["time_years.death"] - gap, abs=1e-3)
+            assert died_later == 1
+
+
+def test_the_shortcut_reaches_every_cohort_of_several_sites_and_no_other():
+    """With the dial up, hypertension differs between sites by more than the sites' people do."""
+
+    def spread(name: str, dial: float) -> float:
+        sick: dict[str | None, list[float]] = {}
+        for night in plan_nights(name, 160, 5, 8.0, shortcut=dial):
+            sick.setdefault(night.site, []).append(night.person.measures["diagnosis.hypertension"])
+        shares = [float(np.mean(values)) for values in sick.values()]
+        return max(shares) - min(shares)
+
+    for name in ("mesa", "stages", "hsp_bdsp"):
+        assert spread(name, 1.0) > spread(name, 0.0) + 0.25, name
+    with pytest.raises(UsageError, match="shhs1 has one site, and a shortcut needs two"):
+        plan_nights("shhs1", 2, 5, 8.0, shortcut=0.5)
+
+
+def test_diagnoses_come_through_the_tables_of_apples(tmp_path: Path):
+    planned = simulate_public_cohort(tmp_path / "in", "apples", 3, SEED, HOURS)
+    ingest(tmp_path / "in", tmp_path / "store", cohort="apples")
+    told = {row.subject_id: row.measures for row in Store(tmp_path / "store").rows}
+    for night in planned:
+        assert told[night.subject_id]["diagnosis.hypertension"] == night.person.measures["diagnosis.hypertension"]
 
 
 def test_people_come_again_and_in_families_as_in_their_cohorts():

@@ -61,6 +61,8 @@ def command(
     `sleep2vec ingest OUT STORE --cohort NAME` reads; SIMULATED.json says that they are none of its nights.
     """
     if report is not None:
+        if out is not None or to_store or shortcut or Mishaps.realistic in (missing, faults):
+            raise UsageError("--report draws one night by --seed, --hours, --cohort and --sleep; leave the rest out.")
         _write_report(report, seed, hours, cohort, sleep)
         return
     if out is None:

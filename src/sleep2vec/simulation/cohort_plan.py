@@ -80,6 +80,8 @@ def plan_nights(
     if n_nights < 1:
         raise UsageError(f"{n_nights} nights were asked for; give 1 or more.")
     rules = known_cohort(cohort)
+    if shortcut and len(_sites(rules)) < 2:
+        raise UsageError(f"{rules.name} has one site, and a shortcut needs two; give another cohort or no --shortcut.")
     planned: list[PlannedNight] = []
     families = _families(LAYOUTS[rules.name][0].family_mean, seed)
     for number, family_id in enumerate(families):
@@ -124,6 +126,7 @@ def _nights_of(
             "or for another seed in another folder."
         )
     n_visits = 1 + int(np.cumprod(rng.random(len(layout.visits) - 1) < layout.more_share).sum())
+    sites = _sites(rules)
     for visit in range(n_visits):
         sensors, wrong, night = night_seeds[visit].spawn(3)
         place = catalog_site(rules.name, montage, np.random.default_rng(sensors))
@@ -136,14 +139,18 @@ def _nights_of(
         identity = rules.identity_of(PurePosixPath(recording))
         subject_id = str(number + 1) if _table_names_people(rules) else identity.subject or str(number)
         years = layout.first_gap_years + visit * layout.gap_years
+        site = names[number % len(names)] if (names := _site_codes(rules)) else identity.site or rules.file.site
+        person = _person(who, rules.name, years, subject_id, site_shift(site or "", sites, shortcut))
+        if person is None:  # died before this visit
+            return
         yield PlannedNight(
             recording=recording,
             scorings=tuple((dialect, path.format(**fields)) for dialect, path in layout.scorings),
             number=number,
-            person=_person(who, rules.name, years, subject_id, _shift(number, rules, shortcut)),
+            person=person,
             subject_id=subject_id,
             visit=identity.visit or identity.night,
-            site=_site(number, rules) or identity.site or rules.file.site,
+            site=site,
             family_id=family_id,
             seed=int(night.generate_state(1)[0]),
             place=place,
@@ -152,13 +159,26 @@ def _nights_of(
         )
 
 
-def _shift(number: int, rules: Cohort, shortcut: float) -> float:
-    sites = _sites(rules)
-    return site_shift(sites[number % len(sites)], sites, shortcut) if sites else site_shift("", ("",), shortcut)
+def _person(who: np.random.SeedSequence, cohort: str, years: float, subject_id: str, shift: float) -> Person | None:
+    """Somebody of the cohort's people, `years` after they were first seen; None where they have died by then.
+
+    The same draws whatever the years. Diagnoses and what will happen are drawn once, when they were first seen.
+    """
+    at_first, now = (_aged(who, cohort, more, subject_id) for more in (0.0, years))
+    told = draw_outcomes(np.random.default_rng(who.spawn(1)[0]), at_first, shift)
+    if told.measures["event.death"] and told.measures["time_years.death"] <= years:
+        return None
+    measures = dict(told.measures)
+    for name, time_years in told.measures.items():
+        if name.startswith("time_years."):
+            # What happened, or who was lost, before this visit: its time is not one from this night.
+            measures[name] = round(time_years - years, 4)
+            if time_years <= years:
+                del measures[name], measures[name.replace("time_years.", "event.")]
+    return replace(now, measures={**now.measures, **measures}, atrial_fibrillation=told.atrial_fibrillation)
 
 
-def _person(who: np.random.SeedSequence, cohort: str, years: float, subject_id: str, shift: float) -> Person:
-    """Somebody of the cohort's people, `years` after they were first seen; the same draws whatever the years."""
+def _aged(who: np.random.SeedSequence, cohort: str, years: float, subject_id: str) -> Person:
     rng, people = np.random.default_rng(who), population_of(cohort)
     age_years = people.draw_age_years(rng) + years
     person = Person.draw(
@@ -170,7 +190,7 @@ def _person(who: np.random.SeedSequence, cohort: str, years: float, subject_id: 
         subject_id=subject_id,
         age_range_years=(age_years, age_years),
     )
-    return draw_outcomes(rng, replace(person, age_years=age_years), shift)
+    return replace(person, age_years=age_years)
 
 
 def _montage(rng: Rng, rules: Cohort) -> int:
@@ -191,13 +211,17 @@ def _families(mean: float, seed: int) -> Iterator[str | None]:
             yield str(10000 + number)
 
 
-def _site(number: int, rules: Cohort) -> str | None:
-    """One of the sites that a table of the cohort has codes for, in turn."""
-    names = _sites(rules)
-    return names[number % len(names)] if names else None
-
-
 def _sites(rules: Cohort) -> list[str]:
+    """All sites that the cohort's nights can be of: by a table's codes, else by the names of its files."""
+    codes = _site_codes(rules)
+    if codes:
+        return codes
+    names = [layout.recording.format(**layout.fields(0, rules.name, 0)) for layout in LAYOUTS[rules.name]]
+    found = {rules.identity_of(PurePosixPath(name)).site or rules.file.site or "" for name in names}
+    return sorted(found)
+
+
+def _site_codes(rules: Cohort) -> list[str]:
     columns = [table.columns["site"] for table in rules.file.metadata if "site" in table.columns]
     return [str(name) for column in columns for name in column.codes.values()]
 

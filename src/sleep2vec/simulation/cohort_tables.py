@@ -55,10 +55,11 @@ def _rows(rules: Cohort, tables: Sequence[MetadataTable], nights: Sequence[ToldN
         cells: dict[str, str] = {}
         known: set[str] = set()
         for table in tables:
-            fields = rules.matched(table.identity or rules.file.identity, relative)
+            found = rules.matched(table.identity or rules.file.identity, relative)
+            fields = {**found, "subject_id": told.planned.subject_id}
             if not set(table.key) <= set(fields):
                 continue
-            key = {column: fields[field] for field, column in table.key.items()}
+            key |= {column: fields[field] for field, column in table.key.items()}
             fresh = {name: column for name, column in _columns(table).items() if name not in known}
             cells |= {column.column: _cell(name, column, told) for name, column in fresh.items()}
             known |= set(fresh)

@@ -14,6 +14,7 @@ from sleep2vec.vocabulary.events import Event
 
 _STORE_S = 14.0  # how fast the lungs' store of oxygen empties and fills
 _PERCENT_PER_DEFICIT = 9.0
+_RIPPLE_PERCENT = 0.5
 
 
 def saturate(
@@ -58,9 +59,11 @@ def desaturation_of(
     first = int(event.onset_s * GRID_HZ)
     window = spo2_G[first : min(int(stop_s * GRID_HZ), len(spo2_G))]
     lowest = int(np.argmax(np.maximum.accumulate(window) - window))
-    highest = int(np.argmax(window[: lowest + 1]))
-    drop = float(window[highest] - window[lowest])
-    return Desaturation(drop, (first + highest) / GRID_HZ, (first + lowest) / GRID_HZ)
+    highest_percent = float(window[: lowest + 1].max())
+    # A fall begins where the saturation leaves its level for good, not at an earlier ripple.
+    begins = int(np.flatnonzero(window[: lowest + 1] >= highest_percent - _RIPPLE_PERCENT)[-1])
+    drop = highest_percent - float(window[lowest])
+    return Desaturation(drop, (first + begins) / GRID_HZ, (first + lowest) / GRID_HZ)
 
 
 def find_desaturations(

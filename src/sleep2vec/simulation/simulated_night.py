@@ -33,6 +33,7 @@ from sleep2vec.vocabulary.recording import Recording, Signal
 from sleep2vec.vocabulary.stages import Hypnogram, StageSpan
 
 MIN_HOURS, MAX_HOURS = 0.25, 24.0
+_OLDEST_YEARS = 125
 _HELD_SAMPLES = 1 << 26  # 256 MiB; 26 channels at 400 Hz would take more than a gigabyte
 
 
@@ -104,6 +105,10 @@ def simulate_night(
         UsageError: a seed below 0, a length out of reach, an unknown site, or a fault of a sensor it lacks.
     """
     place = site_named(site) if isinstance(site, str) else site
+    if not isinstance(seed, int | np.integer):
+        raise UsageError(f"the seed of a simulated night is {seed!r}; give a whole number.")
+    if person is not None and not (isinstance(person, Person) and 0 < person.age_years <= _OLDEST_YEARS):
+        raise UsageError(f"{person!r} cannot sleep a simulated night; give a Person of an age that people reach.")
     if seed < 0:
         raise UsageError(f"the seed of a simulated night is {seed}; give 0 or more.")
     if not MIN_HOURS <= hours <= MAX_HOURS:
