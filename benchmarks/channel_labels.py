@@ -10,6 +10,7 @@ position, snore, PAP, status flags ...) that a modality would be made from.
 
 import argparse
 import json
+import os
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -55,7 +56,8 @@ class Fact:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("facts", type=Path)
+    shared = Path(os.environ.get("S2V_SHARED", "../shared"))
+    parser.add_argument("facts", type=Path, nargs="?", default=shared / "facts" / "channel_aliases.json")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     results = run(facts_of(options.facts))
