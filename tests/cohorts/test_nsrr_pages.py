@@ -103,15 +103,15 @@ def test_a_night_is_derived_as_the_page_says(name: str, place: int):
 @pytest.mark.parametrize(("name", "place"), MONTAGES)
 def test_the_eeg_is_the_documented_difference_in_microvolts(name: str, place: int):
     """Each electrode of `recording_of` carries 60 uV of mains and 40 uV of drift, which only the right subtraction
-    removes; the body beneath, before any montage and unit (CFS writes mV), is the judge, from 1 to 30 Hz: what a stored
-    EEG leaves out is not looked for."""
+    removes; the body beneath, before any montage and unit (CFS writes mV), is the judge, from 0.3 to 35 Hz: what a
+    stored EEG leaves out is not looked for."""
     base = {signal.label: signal.samples for signal in body_of(3).recording.signals}
     plus, minus = DERIVATIONS[name][place][0].split("-")
     truth_T = resample_poly(np.asarray(base[plus], float) - np.asarray(base[minus], float), 1, 2)
 
     night = harmonize(recording_of(cohort_of(name).file.montages[place], seed=3), cohort=name)
 
-    sections = butter(4, (1, 30), "bandpass", fs=128, output="sos")
+    sections = butter(4, (0.3, 35), "bandpass", fs=128, output="sos")
     made_T = sosfiltfilt(sections, night.samples["eeg"][: len(truth_T)].astype(float))
     truth_T = sosfiltfilt(sections, truth_T)
     good_T = np.repeat(night.valid["eeg"], 3840)[: len(made_T)]

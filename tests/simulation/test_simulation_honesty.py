@@ -30,7 +30,7 @@ def test_stages_can_be_read_but_not_from_one_trivial_number(strangers: Found):
     assert plain["heart rate"] < 0.10, plain
     # What neighbours and other sensors know must be worth something, and even all of it must not be perfect.
     alone, heart_alone = of("eeg", reach=0), of("ibi+resp", reach=0)
-    assert alone > plain["eeg"] + 0.02
+    assert alone > plain["eeg"] + 0.05
     assert of("eeg", reach=4) > alone + 0.02
     assert of("ibi+resp", reach=4) > heart_alone + 0.05
     assert of("eeg", "eog", "emg", reach=0) > alone + 0.01
