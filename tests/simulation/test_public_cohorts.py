@@ -16,7 +16,7 @@ from sleep2vec.formats.reader import read
 from sleep2vec.simulation.cohort_plan import PlannedNight, plan_nights
 from sleep2vec.simulation.cohort_store import simulate_to_store
 from sleep2vec.simulation.layouts import LAYOUTS, MONTAGE_COUNTS
-from sleep2vec.simulation.montages import catalog_site, montage_names
+from sleep2vec.simulation.montages import catalog_site
 from sleep2vec.simulation.public_cohort import simulate_public_cohort, stages_written
 from sleep2vec.simulation.simulated_night import simulate_night
 from sleep2vec.store.ingest import ingest
@@ -50,7 +50,7 @@ def montage_of(name: str, planned: PlannedNight):
 def test_every_cohort_of_the_catalog_can_be_simulated():
     assert sorted(LAYOUTS) == CATALOG
     for name, counts in MONTAGE_COUNTS.items():
-        assert len(counts) == len(montage_names(name))
+        assert len(counts) == len(cohort_of(name).file.montages)
 
 
 @pytest.mark.parametrize("name", CATALOG)

@@ -78,10 +78,12 @@ class ChannelOfCohort(_Strict):
 class Montage(_Strict):
     """One of the cohort's typical recordings, all its channels.
 
-    `gives` says what each modality is made from: the label, or two labels to subtract.
+    `gives` says what each modality is made from: the label, or two labels to subtract. `mains_hz` where it
+    was recorded in another country than the cohort's other montages.
     """
 
     name: str
+    mains_hz: Literal[50, 60] | None = None
     channels: tuple[ChannelOfCohort, ...]
     gives: dict[str, tuple[str, ...]] = {}
 
@@ -156,8 +158,8 @@ class CohortFile(_Strict):
     `recordings` are file names as in `AnnotationFile`, without fields; empty: every recording. `identity` are regular
     expressions with the groups subject, visit, night, site and family (each optional), tried in order on the
     recording's path relative to the cohort's folder, with ``/``, anywhere in it. `same_people_as` names cohorts whose
-    subject ids mean the same people (SHHS 1 and 2). `mains_hz` is that of the country: hum
-    of another frequency is told. `traps` are for people, and `inspect --cohort` prints them.
+    subject ids mean the same people (SHHS 1 and 2). `mains_hz` is that of the country: hum of another
+    frequency is told. `traps` are for people, and `inspect --cohort` prints them.
     """
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]

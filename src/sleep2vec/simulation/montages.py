@@ -4,7 +4,7 @@ Labels, rates, units and what each channel is come from the cohort's YAML; what 
 rules that read labels (`cohorts.labels`). What no file tells (ranges, filters, noise) is a plausible value of ours.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from types import MappingProxyType
 
 from sleep2vec.cohorts.catalog import Cohort, cohort_of
@@ -97,7 +97,7 @@ def catalog_site(cohort: str, montage: int = 0, rng: Rng | None = None) -> Site:
         age_sd_years=people.age_sd_years,
         female_share=people.female_share,
         apnea_median_per_hour=people.apnea_median_per_hour,
-        mains_hz=_mains_hz(rules, chosen),
+        mains_hz=float(chosen.mains_hz or rules.file.mains_hz or 60),
         mains_uv=1.0,
         noise_gain=1.0,
         gain_error=0.05,
@@ -108,11 +108,6 @@ def catalog_site(cohort: str, montage: int = 0, rng: Rng | None = None) -> Site:
         spo2_delay_s=1.0,
         clock_ppm={} if rng is None else {box: round(_CLOCK_SD_PPM * rng.standard_normal(), 1) for box in boxes},
     )
-
-
-def _mains_hz(rules: Cohort, montage: Montage) -> float:
-    """Of the country; DOD-H was recorded in France, DOD-O in California."""
-    return rules.file.mains_hz or (50.0 if montage.name == "DOD-H" else 60.0)
 
 
 def _channel(channel: ChannelOfCohort, rules: Cohort, montage: Montage) -> Channel:
@@ -161,8 +156,3 @@ def _reach(kind: str, unit: str) -> float:
     if per_uv is not None and kind not in ("snore", "position", "spo2"):
         return float(f"{_REACH_UV.get(kind, 1000.0) * per_uv:.6g}")
     return _REACH.get(kind, _UNKNOWN_REACH)
-
-
-def montage_names(cohort: str) -> Sequence[str]:
-    """The cohort's montages, in the order of `catalog_site`."""
-    return [montage.name for montage in cohort_of(cohort).file.montages]
