@@ -71,6 +71,11 @@ class Cohort:
             epoch_s=rules.epoch_s,
         )
 
+    @property
+    def people(self) -> str | None:
+        """One name for all cohorts whose subject ids mean the same people; None where no other cohort has them."""
+        return min((self.name, *self.file.same_people_as)) if self.file.same_people_as else None
+
     def identity_of(self, relative: PurePath) -> Identity:
         """Who slept, as the recording's path relative to the cohort's folder says."""
         return Identity(**self.matched(self.file.identity, relative))

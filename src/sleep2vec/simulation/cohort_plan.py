@@ -114,7 +114,7 @@ def _nights_of(
     faults: bool,
     shortcut: float,
 ) -> Iterator[PlannedNight]:
-    people = min((rules.name, *rules.file.same_people_as))
+    people = rules.people or rules.name
     who = np.random.SeedSequence([seed, zlib.crc32(people.encode()), number])
     habits, *night_seeds = np.random.SeedSequence([seed, zlib.crc32(rules.name.encode()), number]).spawn(9)
     rng = np.random.default_rng(habits)

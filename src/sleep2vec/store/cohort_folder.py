@@ -155,12 +155,11 @@ def _job(
     except StoreError as error:
         raise UsageError(f"{relative.as_posix()}: {error}") from None
     reading = rules if cohort else cohort_of(participant.cohort)
-    people = min((reading.name, *reading.file.same_people_as)) if reading.file.same_people_as else None
     stamp = remote.stamp if remote else "|".join([_stamp(path), *_signal_stamps(path, index)])
     fingerprint = _fingerprint(path, stamp, participant, name, rules, companions, is_image=bool(place.remote))
     # Names of files need not be text.
     told = os.fsencode(relative.as_posix()).decode("utf-8", "backslashreplace")
-    origin = Origin(fingerprint, told, _hash(place.name), people, participant.visit)
+    origin = Origin(fingerprint, told, _hash(place.name), reading.people, participant.visit)
     rules_name = cohort or participant.cohort
     return Job(path, relative.as_posix(), night_id, participant, name, rules_name, companions, origin, remote)
 
