@@ -86,12 +86,11 @@ def _recording(path: Path, cohort: str | None) -> tuple[str, dict[str, Any]]:
     from sleep2vec.formats.reader import read
     from sleep2vec.harmonization.pipeline import harmonize
     from sleep2vec.harmonization.sleep_wake import without_unknown_stages
-    from sleep2vec.store.cohort_hum import doubts_of_hum
 
     shorthand = cohort_of(cohort).file.scoring.sleep_shorthand
     recording, told = without_unknown_stages(read(path, cohort=cohort), is_flagged=False, shorthand=shorthand)
     night = harmonize(recording, night_id=path.stem, cohort=cohort)
-    night = replace(night, notes=(*night.notes, *told, *doubts_of_hum(night, cohort_of(cohort))))
+    night = replace(night, notes=(*night.notes, *told))
     facts = {
         "night": night.night_id,
         "n_tokens": night.n_tokens,

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from pathlib import PurePath
 
-from sleep2vec.cohorts.catalog import cohort_of
+from sleep2vec.cohorts.catalog import Cohort, cohort_of
 from sleep2vec.harmonization.align import grid_of
 from sleep2vec.harmonization.channel_match import Channel, match_channels
 from sleep2vec.harmonization.clocks import Clocks, on_one_clock
@@ -17,6 +17,7 @@ from sleep2vec.vocabulary.stages import hypnogram_of
 from sleep2vec.vocabulary.subject import Subject
 
 _MOST_LABELS = 15
+_MAINS_TOLERANCE_HZ = 5.0  # half the way between the two that there are
 _CERTAINTY = {"likely": "likely", "guess": "a guess"}
 
 
@@ -51,7 +52,8 @@ def harmonize(
     clocks = on_one_clock(recording)
     recording = clocks.recording
     grid = grid_of(recording)
-    rules = cohort_of(cohort).channels
+    known = cohort_of(cohort)
+    rules = known.channels
     sensors = Sensors(match_channels(recording, rules), grid, rules)
     made = {name: sensors.outcome(name) for name in wanted}
     present = {name: outcome for name, outcome in made.items() if isinstance(outcome, Outcome)}
@@ -78,7 +80,7 @@ def harmonize(
         site=site,
         source=recording.source,
         repairs=recording.repairs,
-        notes=(*doubts, *_uncertain(sensors, present), *_unlike_clocks(clocks, present)),
+        notes=(*doubts, *_uncertain(sensors, present), *_unlike_clocks(clocks, present), *_foreign_hum(known, present)),
     )
 
 
@@ -96,6 +98,21 @@ def _unlike_clocks(clocks: Clocks, present: dict[str, Outcome]) -> list[str]:
     """Clocks that disagree, of the channels that were used."""
     used = {index for outcome in present.values() for index in outcome.channels}
     return [note for index, note in clocks.notes.items() if index in used]
+
+
+def _foreign_hum(cohort: Cohort, present: dict[str, Outcome]) -> list[str]:
+    """Hum that does not fit the country: a recording of elsewhere, or something that only looks like the mains."""
+    expected_hz = cohort.file.mains_hz
+    found: dict[float, list[str]] = {}
+    for name, outcome in present.items():
+        for hz in outcome.hum_hz:
+            if expected_hz is not None and abs(hz - expected_hz) > _MAINS_TOLERANCE_HZ:
+                found.setdefault(hz, []).append(name)
+    return [
+        f"{', '.join(names)}: hum of {hz:g} Hz was removed, and the mains of {cohort.name} have {expected_hz} Hz: the "
+        "night is of elsewhere, or the hum is something else"
+        for hz, names in found.items()
+    ]
 
 
 def _decide(channel: Channel, sensors: Sensors, present: dict[str, Outcome], absent: dict[str, str]) -> ChannelDecision:

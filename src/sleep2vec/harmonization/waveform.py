@@ -4,7 +4,7 @@ Letters: T samples at the recording's rate, N samples at the stored rate, L toke
 """
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,7 +53,11 @@ class Prepared:
 
 @dataclass(frozen=True, eq=False)
 class Outcome:
-    """A modality as the night keeps it. `samples_N` holds no NaN and 0 in invalid tokens."""
+    """A modality as the night keeps it. `samples_N` holds no NaN and 0 in invalid tokens.
+
+    Attributes:
+        hum_hz: What was taken out as hum of the mains.
+    """
 
     samples_N: NDArray[np.float32]
     valid_L: NDArray[np.bool_]
@@ -61,6 +65,7 @@ class Outcome:
     channels: tuple[int, ...]
     doubts: tuple[str, ...] = ()
     faults: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    hum_hz: tuple[float, ...] = ()
 
     @property
     def valid_share(self) -> float:
@@ -98,16 +103,16 @@ def finish(prepared: Prepared, grid: Grid, modality: str, source: str) -> Outcom
         steps.append(f"{prepared.rate_hz:g} to {kind.rate_hz} Hz" + _missing_top(prepared.rate_hz, kind.rate_hz))
     samples_N = apply_band(samples_N, kind.rate_hz, BANDS[modality])
     steps.append(describe(BANDS[modality], kind.rate_hz))
-    if modality in _ELECTRODES:
-        for mains_hz in mains_of(samples_N, kind.rate_hz):
-            samples_N = remove_mains(samples_N, kind.rate_hz, mains_hz)
-            steps.append(f"mains of {mains_hz:g} Hz removed")
+    hum_hz = mains_of(samples_N, kind.rate_hz) if modality in _ELECTRODES else ()
+    for mains_hz in hum_hz:
+        samples_N = remove_mains(samples_N, kind.rate_hz, mains_hz)
+        steps.append(f"mains of {mains_hz:g} Hz removed")
     fitted_N = grid.fit(samples_N, kind.rate_hz)
     verdict = prepared.verdict.joined(_content(fitted_N, prepared.verdict.bad_L, modality))
     steps.append(verdict.describe())
     channels = tuple(channel.index for channel in prepared.candidate.channels)
     story = Provenance(prepared.candidate.labels, prepared.candidate.reason, source, tuple(steps), 0.0, 1.0)
-    return _outcome(fitted_N, verdict, modality, story, channels, prepared.doubts)
+    return replace(_outcome(fitted_N, verdict, modality, story, channels, prepared.doubts), hum_hz=hum_hz)
 
 
 def _content(stored_N: NDArray[np.float32], bad_L: NDArray[np.bool_], modality: str) -> dict[str, NDArray[np.bool_]]:
