@@ -1,6 +1,7 @@
 """Many nights: killed and resumed, with faulty files among them, with processes that die, on another engine."""
 
 import csv
+import errno
 import os
 import random
 import shutil
@@ -16,13 +17,16 @@ import wfdb
 from scipy.signal import lfilter
 from store_nights import made_recording
 
+from sleep2vec.simulation.cohort_store import simulate_to_store
 from sleep2vec.store import ingest as ingest_module
 from sleep2vec.store.cohort_folder import jobs_of
 from sleep2vec.store.engines import run_jobs
 from sleep2vec.store.ingest import ingest, plan_ingest
+from sleep2vec.store.lock import sole_writer
 from sleep2vec.store.reader import Store
 from sleep2vec.store.remote_folder import CohortPlace
 from sleep2vec.store.verify import damaged_nights
+from sleep2vec.store.writer import create_store
 from sleep2vec.vocabulary.errors import StoreError, UsageError
 
 N_NIGHTS, N_KILLS = 40, 5
@@ -52,7 +56,7 @@ def test_forty_nights_killed_five_times_end_in_the_undisturbed_store(tmp_path: P
     draw = random.Random(5)
     n_killed = 0
     for kill in range(N_KILLS):
-        least = len(list((store / "nights").glob("*.json"))) + draw.randint(1, N_NIGHTS // N_KILLS - 2)
+        least = len(list((store / "nights").glob("*.json"))) + draw.randint(1, N_NIGHTS // (2 * N_KILLS))
         process = subprocess.Popen(
             command, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL, start_new_session=True
         )
@@ -159,9 +163,30 @@ def test_two_ingests_into_one_store_do_not_meet(three: Path, tmp_path: Path):
 
     store = tmp_path / "store"
     ingest(three / "in", store, limit=1)
-    with FileLock(store / ".ingest.lock"), pytest.raises(UsageError, match="another ingest is writing to"):
+    with FileLock(store / ".ingest.lock"), pytest.raises(UsageError, match="another command is writing to"):
         ingest(three / "in", store)
+    with FileLock(store / ".ingest.lock"), pytest.raises(UsageError, match="another command is writing to"):
+        simulate_to_store(store, 1, seed=0, hours=0.25)
     assert ingest(three / "in", store).n_nights == 3
+
+
+@pytest.mark.parametrize(
+    ("code", "wrong", "told"),
+    [(errno.ENOSYS, UsageError, "another command is writing"), (errno.ENOLCK, StoreError, "cannot be locked")],
+)
+def test_no_two_ingests_where_the_file_system_has_no_locks(
+    code: int, wrong: type[Exception], told: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """flock(2): a mount of Lustre without the option `flock` answers ENOSYS, NFS without its lock server ENOLCK."""
+    fcntl = pytest.importorskip("fcntl")
+
+    def refuse(fd: int, operation: int) -> None:
+        raise OSError(code, os.strerror(code))
+
+    create_store(tmp_path)
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(wrong, match=told), sole_writer(tmp_path), sole_writer(tmp_path):
+        pass
 
 
 def test_nothing_of_the_machine_is_in_the_store(three: Path):

@@ -17,10 +17,9 @@ from sleep2vec.simulation.person import Person
 from sleep2vec.simulation.simulated_night import simulate_night
 from sleep2vec.simulation.sites import SITES, Site, site_named
 from sleep2vec.store.cohort_folder import night_id_of
-from sleep2vec.store.manifest import read_description, write_manifest
-from sleep2vec.store.schema import night_paths
+from sleep2vec.store.lock import sole_writer
+from sleep2vec.store.manifest import description_of, write_manifest
 from sleep2vec.store.writer import Origin, create_store, write_night
-from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.night import simulated_as
 from sleep2vec.vocabulary.subject import Subject
 
@@ -65,8 +64,8 @@ def simulate_to_store(
         workers, progress: As in `simulate_cohort`.
 
     Raises:
-        UsageError: an unknown cohort or a number out of reach.
-        StoreError: `store` is something else than a store of this version.
+        UsageError: an unknown cohort, a number out of reach, or another command is writing to `store`.
+        StoreError: `store` is something else than a store of this version, or cannot be locked.
     """
     if cohort is None:
         planned = _of_sites(n_nights, seed, shortcut)
@@ -74,14 +73,15 @@ def simulate_to_store(
         told = plan_nights(cohort, n_nights, seed, hours, missing=missing, faults=faults, shortcut=shortcut)
         planned = _of_cohort(cohort, told)
     create_store(store)
-    waiting = [night for night in planned if not _is_there(store, night, hours)]
-    written = Parallel(n_jobs=max(1, min(workers, len(waiting))), return_as="generator_unordered")(
-        delayed(_write)(store, night, hours) for night in waiting
-    )
-    for done, _ in enumerate(written, start=1 + n_nights - len(waiting)):
-        if progress is not None:
-            progress(done, n_nights)
-    return write_manifest(store)
+    with sole_writer(store):
+        waiting = [night for night in planned if not _is_there(store, night, hours)]
+        written = Parallel(n_jobs=max(1, min(workers, len(waiting))), return_as="generator_unordered")(
+            delayed(_write)(store, night, hours) for night in waiting
+        )
+        for done, _ in enumerate(written, start=1 + n_nights - len(waiting)):
+            if progress is not None:
+                progress(done, n_nights)
+        return write_manifest(store)
 
 
 def _of_sites(n_nights: int, seed: int, shortcut: float) -> list[_StoreNight]:
@@ -128,10 +128,7 @@ def _write(store: Path, night: _StoreNight, hours: float) -> None:
     subject = replace(night.subject, measures=measures_of(simulated.truth))
     recording = replace(simulated.recording, subject=subject)
     harmonised = harmonize(recording, night_id=night.night_id, cohort=night.rules, site=night.site)
-    people = None
-    if night.rules is not None:
-        file = cohort_of(night.rules).file
-        people = min((night.rules, *file.same_people_as)) if file.same_people_as else None
+    people = None if night.rules is None else cohort_of(night.rules).people
     origin = Origin(_fingerprint(night, hours), people=people, visit=night.visit)
     write_night(store, replace(harmonised, cohort=simulated_as(night.rules)), origin)
 
@@ -142,10 +139,5 @@ def _fingerprint(night: _StoreNight, hours: float) -> str:
 
 
 def _is_there(store: Path, night: _StoreNight, hours: float) -> bool:
-    signals_path, description_path = night_paths(store, night.night_id)
-    if not (signals_path.exists() and description_path.exists()):
-        return False
-    try:
-        return bool(read_description(description_path)["row"]["source_fingerprint"] == _fingerprint(night, hours))
-    except StoreError:
-        return False
+    description = description_of(store, night.night_id)
+    return description is not None and description["row"]["source_fingerprint"] == _fingerprint(night, hours)

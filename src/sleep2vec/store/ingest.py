@@ -10,15 +10,13 @@ from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from sleep2vec.cohorts.catalog import cohort_of
 from sleep2vec.formats.remote import local_copy
-from sleep2vec.store.atomic import remove_leftovers, write_atomically
+from sleep2vec.store.atomic import write_atomically
 from sleep2vec.store.cohort_folder import Job, jobs_of
-from sleep2vec.store.cohort_hum import doubts_of_hum
 from sleep2vec.store.engines import run_jobs
-from sleep2vec.store.manifest import read_description, write_manifest
+from sleep2vec.store.lock import sole_writer
+from sleep2vec.store.manifest import description_of, write_manifest
 from sleep2vec.store.remote_folder import CohortPlace, opened_place
 from sleep2vec.store.schema import night_paths
 from sleep2vec.store.writer import check_place, create_store, write_night
@@ -26,7 +24,6 @@ from sleep2vec.vocabulary.errors import Sleep2vecError, StoreError, UsageError
 from sleep2vec.vocabulary.recording import Recording
 from sleep2vec.vocabulary.scoring import SLEEP_WAKE_ONLY
 
-_LOCK = ".ingest.lock"
 _FAILURE_COLUMNS = ["file", "step", "reason", "folder"]  # the last a hash: nothing of the machine is in a store
 _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 
@@ -141,14 +138,14 @@ def ingest(
 
     Raises:
         UsageError: `folder` is none or holds no recording, a table cannot be read, two recordings would be the same
-            night, or another ingest is writing to `store`.
-        StoreError: `store` is something else than a store of this version, or its disk is full.
+            night, or another command is writing to `store`.
+        StoreError: `store` is something else than a store of this version, cannot be locked, or its disk is full.
     """
     store = _on_this_machine(store)
     with opened_place(folder) as place:
         plan = _plan(place, store, cohort, limit, only)
         create_store(store)
-        with _locked(store):
+        with sole_writer(store):
             return _carried_out(plan, store, workers, engine, scheduler, progress)
 
 
@@ -160,8 +157,6 @@ def _carried_out(
     scheduler: str | None,
     progress: Callable[[int, int], None] | None,
 ) -> IngestReport:
-    for place in (store, store / "nights"):
-        remove_leftovers(place)
     _forget(store, plan.waiting)
     n_there = len(plan.jobs) - len(plan.waiting)
     outcomes: list[_Outcome] = []
@@ -222,9 +217,8 @@ def _ingest_one(store: Path, job: Job) -> _Outcome:
                 cohort=job.rules,
                 site=job.participant.site,
             )
-        notes = (*night.notes, *notes, *doubts_of_hum(night, cohort))
         step = "write"
-        write_night(store, replace(night, cohort=job.cohort, notes=notes), job.origin)
+        write_night(store, replace(night, cohort=job.cohort, notes=(*night.notes, *notes)), job.origin)
     except (Sleep2vecError, OSError) as error:
         is_hopeless = step == "write" and getattr(error, "errno", None) in _HOPELESS
         return _Outcome(Failure(job.relative, step, " ".join(str(error).split())), None, is_hopeless)
@@ -251,30 +245,9 @@ def _here(job: Job) -> Iterator[Path]:
         yield path
 
 
-@contextmanager
-def _locked(store: Path) -> Iterator[None]:
-    """Two ingests into one store would take each other's nights for leftovers. A lock dies with its process."""
-    lock = FileLock(store / _LOCK, timeout=0)
-    try:
-        lock.acquire()
-    except Timeout:
-        raise UsageError(f"another ingest is writing to {store}; wait for it, or use another store.") from None
-    except (OSError, NotImplementedError):  # a file system without locks
-        yield
-        return
-    try:
-        yield
-    finally:
-        lock.release()
-
-
 def _is_there(store: Path, job: Job) -> bool:
-    signals_path, description_path = night_paths(store, job.night_id)
-    if not (signals_path.exists() and description_path.exists()):
-        return False
-    try:
-        description = read_description(description_path)
-    except StoreError:
+    description = description_of(store, job.night_id)
+    if description is None:
         return False
     origin = job.origin
     if description["row"]["source_fingerprint"] == origin.fingerprint:
@@ -284,7 +257,7 @@ def _is_there(store: Path, job: Job) -> bool:
         raise UsageError(
             f"night {job.night_id!r} of {store} came from {description['file']}{where}; {job.path} would take its "
             "place. Name the new night otherwise (column night_id of participants.csv), ingest it into another store, "
-            f"or, if it is the same recording, delete {description_path} first."
+            f"or, if it is the same recording, delete {night_paths(store, job.night_id)[1]} first."
         )
     return False
 

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sleep2vec.store.atomic import write_atomically
-from sleep2vec.store.schema import VERSION, Layout, description_checksum, manifest_schema, ordered
+from sleep2vec.store.schema import VERSION, Layout, description_checksum, manifest_schema, night_paths, ordered
 from sleep2vec.store.writer import check_version
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.modalities import MODALITIES
@@ -126,6 +126,17 @@ def read_description(path: Path) -> dict[str, Any]:
     if not whole:
         raise StoreError(f"{path} is damaged; delete it and run `sleep2vec ingest` again.")
     return description
+
+
+def description_of(store: Path, night_id: str) -> dict[str, Any] | None:
+    """All that is said of a night that a store holds whole; None where it does not, or where that is damaged."""
+    signals_path, description_path = night_paths(store, night_id)
+    if not (signals_path.exists() and description_path.exists()):
+        return None
+    try:
+        return read_description(description_path)
+    except StoreError:
+        return None
 
 
 def read_manifest(store: Path) -> tuple[ManifestRow, ...]:
