@@ -56,7 +56,7 @@ def test_views_of_other_windows_do_not_find_each_other(store):
         def batch(self, step, pair=None):
             batch = super().batch(step, pair)
             second = View(batch.second.values_BLS.roll(1, 0), batch.second.valid_BL.roll(1, 0))
-            return type(batch)(batch.pair, batch.first, second, batch.metadata)
+            return type(batch)(batch.pair, (batch.first, second), batch.metadata)
 
     shifted = source(store)
     shifted.__class__ = Shifted
@@ -88,7 +88,7 @@ def test_only_tokens_that_are_valid_in_both_views_are_contrasted(store):
     made, batch = aligner(), source(store).batch(5)
     valid = torch.rand(2, *batch.first.valid_BL.shape, generator=torch.Generator().manual_seed(0)) < 0.7
     views = [View(view.values_BLS, one) for view, one in zip((batch.first, batch.second), valid, strict=True)]
-    batch = type(batch)(batch.pair, *views, batch.metadata)
+    batch = type(batch)(batch.pair, tuple(views), batch.metadata)
     loss, _ = alignment_loss(made, batch, AlignmentConfig(objective="infonce", **PLAIN), torch.Generator())
     (first, _), (second, _) = made(batch)
     ones, none = np.ones((len(first), len(first))), np.zeros((len(first), len(first)))
@@ -143,7 +143,7 @@ def test_garbage_where_one_view_is_invalid_does_not_reach_the_loss(store, object
     losses, gradients = [], []
     for garbage in (0.0, float("nan")):
         values = torch.where(valid[..., None], batch.first.values_BLS, garbage)
-        spoiled = type(batch)(batch.pair, View(values, valid), batch.second, batch.metadata)
+        spoiled = type(batch)(batch.pair, (View(values, valid), batch.second), batch.metadata)
         made.zero_grad()
         loss, _ = alignment_loss(made, spoiled, AlignmentConfig(objective=objective), torch.Generator().manual_seed(1))
         loss.backward()

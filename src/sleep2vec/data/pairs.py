@@ -4,7 +4,7 @@ Every batch is a function of (seed, step) and of the store, so a resumed run mee
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import combinations
 from typing import Annotated
 
@@ -42,15 +42,36 @@ class PairConfig(BaseModel):
 
 @dataclass(frozen=True)
 class PairBatch:
-    """Windows of two modalities; both views have the same shape (B, L, .)."""
+    """Some windows, seen by several modalities: two, or more where the objective contrasts one with the rest.
 
-    pair: tuple[str, str]
-    first: View
-    second: View
+    Attributes:
+        modalities: Of the views.
+        views: One a modality; all have the same windows and tokens, (b, L, .).
+        metadata: Of all B windows of the batch, also of those that other processes read.
+        rows: Which of the B windows the views hold: all, unless several processes share the batch.
+    """
+
+    modalities: tuple[str, ...]
+    views: tuple[View, ...]
     metadata: Metadata
+    rows: slice = field(default_factory=lambda: slice(None))
+
+    @property
+    def pair(self) -> tuple[str, str]:
+        """The first two modalities."""
+        return self.modalities[0], self.modalities[1]
+
+    @property
+    def first(self) -> View:
+        return self.views[0]
+
+    @property
+    def second(self) -> View:
+        return self.views[1]
 
     def to(self, device: torch.device) -> "PairBatch":
-        return PairBatch(self.pair, self.first.to(device), self.second.to(device), self.metadata.to(device))
+        views = tuple(view.to(device) for view in self.views)
+        return PairBatch(self.modalities, views, self.metadata.to(device), self.rows)
 
 
 class PairSource:
@@ -99,8 +120,8 @@ class PairSource:
         pair = pair or drawn_pair
         windows = self._windows(draw, self.nights_of_pair[pair])
         n_tokens = max(window.n_tokens for window in windows)
-        first, second = (self._reader.view(windows, modality, n_tokens) for modality in pair)
-        return PairBatch(pair, first, second, metadata_of([self._store.row(window.night_id) for window in windows]))
+        views = tuple(self._reader.view(windows, modality, n_tokens) for modality in pair)
+        return PairBatch(pair, views, metadata_of([self._store.row(window.night_id) for window in windows]))
 
     def _windows(self, draw: np.random.Generator, nights: Sequence[str]) -> list[Window]:
         """Windows of different people, and the share that joins a night of the batch without overlapping it."""
