@@ -13,11 +13,14 @@ WINDOW_TOKENS = 120
 
 
 @torch.no_grad()
-def calibrate(encoder: Encoder, reader: WindowReader, night_ids: Sequence[str], seed: int) -> None:
-    """Give every tokenizer the centre and spread of its features over an hour of some training nights."""
+def calibrate(
+    encoder: Encoder, reader: WindowReader, night_ids: Sequence[str], seed: int, modalities: Sequence[str] | None = None
+) -> None:
+    """Give tokenizers (all, or those of some modalities) the centre and spread of their features over an hour of some
+    training nights."""
     draw = np.random.default_rng([seed, 0xCA1])
     nights = [str(night_id) for night_id in draw.permutation(np.array(night_ids))]
-    for name in encoder.config.modalities:
+    for name in encoder.config.modalities if modalities is None else modalities:
         holders = [night_id for night_id in nights if name in reader.store.row(night_id).signals][:MAX_NIGHTS]
         if not holders:
             continue
