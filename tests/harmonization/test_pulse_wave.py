@@ -52,7 +52,8 @@ def test_its_rhythm_is_that_of_the_heart(simulated, night):
         found = hz[band][power[band].argmax()] * 30
         true = np.count_nonzero((beats_s >= 30 * token) & (beats_s < 30 * token + 30))
         off.append(abs(found - true))
-    assert np.quantile(off, 0.9) <= 2.0 and len(off) > 50
+    assert np.quantile(off, 0.9) <= 2.0
+    assert len(off) > 50
 
 
 @pytest.mark.parametrize("kind", ["white", "brown", "dead"])

@@ -117,4 +117,4 @@ def _start(recipe: FinetuneRecipe) -> tuple[Stager, dict[str, Any]]:
         stager.encoder.load_state_dict(encoder)
     except RuntimeError:
         raise ModelError(f"the weights in {recipe.pretrained} do not fit its config; copy the model again.") from None
-    return stager, {"pretraining": config["training_data"]["pretraining"]}
+    return stager, dict(config["training_data"])
