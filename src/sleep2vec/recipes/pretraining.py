@@ -14,8 +14,9 @@ from sleep2vec.recipes.loading import recipe_text
 from sleep2vec.recipes.people import PEOPLE, hashes_of
 from sleep2vec.recipes.schema import PretrainRecipe
 from sleep2vec.store.reader import Store
+from sleep2vec.tasks.alignment_objectives import OBJECTIVES
 from sleep2vec.tasks.calibration import calibrate
-from sleep2vec.tasks.pretraining import Aligner, alignment_work
+from sleep2vec.tasks.pretraining import alignment_work
 from sleep2vec.training.logging import read_log
 from sleep2vec.training.resume import discard_state
 from sleep2vec.training.runner import Progress, fingerprint_of, pick_device, train
@@ -44,12 +45,12 @@ def run_pretraining(
         raise StoreError(f"{recipe.store} leaves {len(split.train)} nights for training; contrast needs at least 2.")
     modalities = recipe.model.modalities
     torch.manual_seed(recipe.run.seed)
-    module = Aligner(recipe.model)
+    module = OBJECTIVES[recipe.alignment.objective].module(recipe.model)
     keeps = recipe.batches.keep_features
     reader = WindowReader(store, module.encoder.front_end if keeps else None, recipe.batches.feature_folder)
     reader.prepare((*split.train, *split.validation), modalities)
     source = PairSource(reader, split.train, modalities, recipe.batches, recipe.run.seed)
-    calibrate(module.encoder, reader, split.train, recipe.run.seed)
+    calibrate(module.encoder, reader, split.train, recipe.run.seed, module.calibrate)
     work = alignment_work(
         module, source, _validation(reader, split.validation, recipe), recipe.alignment, recipe.run, rates={}
     )

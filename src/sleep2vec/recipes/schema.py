@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sleep2vec.data.pairs import PairConfig
 from sleep2vec.data.splits import SplitConfig
 from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
-from sleep2vec.tasks.pretraining import AlignmentConfig
+from sleep2vec.tasks.alignment import AlignmentConfig
 from sleep2vec.tasks.staging import StagingConfig
 from sleep2vec.training.optimizer import OptimizerConfig
 from sleep2vec.training.runner import RunConfig
