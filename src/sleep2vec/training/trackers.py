@@ -6,6 +6,7 @@ Whoever has a server names it in the variables that these packages read themselv
 import importlib
 import os
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import Literal, Protocol
@@ -13,7 +14,6 @@ from typing import Literal, Protocol
 from sleep2vec.vocabulary.errors import UsageError
 
 TrackerName = Literal["mlflow", "wandb"]
-_INSTALL: MappingProxyType[TrackerName, str] = MappingProxyType({"mlflow": "mlflow-skinny", "wandb": "wandb"})
 _MLFLOW_RUN = "mlflow-run.txt"
 
 
@@ -31,7 +31,7 @@ def open_tracker(name: TrackerName, folder: Path) -> Tracker:
         package = importlib.import_module(name)
     except ImportError:
         raise UsageError(
-            f"run.trackers asks for {name}, which is not installed; install it (pip install {_INSTALL[name]}), "
+            f"run.trackers asks for {name}, which is not installed; install it (pip install {name}), "
             "or leave it out: log.csv is written in any case."
         ) from None
     return _TRACKERS[name](package, folder)
@@ -40,7 +40,15 @@ def open_tracker(name: TrackerName, folder: Path) -> Tracker:
 class _Mlflow:
     def __init__(self, mlflow: ModuleType, folder: Path) -> None:
         place = os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{(folder / 'mlflow.db').resolve()}"
-        self._client = mlflow.MlflowClient(tracking_uri=place)
+        try:
+            self._client = mlflow.MlflowClient(tracking_uri=place)
+            self._client.search_experiments(max_results=1)
+        except mlflow.exceptions.MlflowException as error:  # mlflow-skinny has no database of its own
+            reason = str(error).strip().splitlines()[0]
+            raise UsageError(
+                f"run.trackers: mlflow cannot write to {place} ({reason}); install all of it (pip install mlflow), "
+                "or name a server in MLFLOW_TRACKING_URI."
+            ) from None
         known = folder / _MLFLOW_RUN
         if not known.exists():
             experiment = self._client.get_experiment_by_name("sleep2vec")
@@ -63,7 +71,7 @@ class _Wandb:
             project="sleep2vec",
             name=folder.name,
             # The same for the same folder, so that the parts of a run that was stopped become one.
-            id=folder.resolve().name,
+            id=f"{folder.name}-{blake2b(str(folder.resolve()).encode(), digest_size=4).hexdigest()}",
             resume="allow",
             dir=folder,
             mode=os.environ.get("WANDB_MODE", "offline"),
