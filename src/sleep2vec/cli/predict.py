@@ -34,7 +34,7 @@ def command(
     from sleep2vec.inference.predictor import load
 
     loaded = load(model)
-    night = harmonize(read(file), night_id=file.stem, modalities=wanted)
+    night = harmonize(read(file), night_id=file.stem, modalities=wanted or loaded.modalities)
     result = loaded.predict(night, modalities=wanted)
     paths = result.save(out or file.parent / f"{file.stem}-sleep2vec")
     if as_json:

@@ -6,6 +6,7 @@ Every batch is a function of (seed, step) and of the store, so a resumed run mee
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import combinations
+from pathlib import Path
 from typing import Annotated
 
 import numpy as np
@@ -33,8 +34,11 @@ class PairConfig(BaseModel):
     ] = 0.125
     keep_features: Annotated[
         bool,
-        Field(description="compute what the tokenizer does not learn once, and keep it: up to some hundred nights"),
+        Field(description="compute what the tokenizer does not learn once a night, for all runs, and keep it on disk"),
     ] = False
+    feature_folder: Annotated[Path | None, Field(description="where features are kept; STORE/features by default")] = (
+        None
+    )
     derived_pair_weight: Annotated[
         float, Field(ge=0, le=1, description="how often a pair of a signal and its derivative is drawn")
     ] = 0.1

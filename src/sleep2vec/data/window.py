@@ -3,13 +3,15 @@
 Dimension letters: B windows, M modalities, L tokens, S samples of a token.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from sleep2vec.data.features import FeatureCache, FrontEnd
 from sleep2vec.data.scaling import scaled
 from sleep2vec.store.reader import Store
 from sleep2vec.vocabulary.modalities import MODALITIES
@@ -52,24 +54,23 @@ class View:
         return View(self.values_BLS, valid_BL, self.are_features)
 
 
-FrontEnd = Callable[[str, Tensor], Tensor]
-"""(modality, (L, S) scaled samples) -> (L, F): what a tokenizer computes before anything learned."""
-
-
 class WindowReader:
     """Reads windows of a store.
 
     Args:
         store: where the nights lie.
-        front_end: when given, it is applied to whole nights, once, and the features are kept in memory: a token of
-            3,840 samples becomes less than a hundred numbers, and no later step reads the disk. Meant for stores of up
-            to some hundred nights (3 MB each); larger ones leave it to the model, on the device.
+        front_end: when given, it is applied to whole nights, once for all runs, and the features are kept on disk (see
+            `FeatureCache`): a token of 3,840 samples becomes less than a hundred numbers.
+        feature_folder: where they are kept; ``STORE/features`` by default.
     """
 
-    def __init__(self, store: Store, front_end: FrontEnd | None = None) -> None:
+    def __init__(self, store: Store, front_end: FrontEnd | None = None, feature_folder: Path | None = None) -> None:
         self.store = store
-        self._front_end = front_end
-        self._kept: dict[tuple[str, str], Tensor] = {}
+        self._features = None if front_end is None else FeatureCache(store, front_end, feature_folder)
+
+    def prepare(self, night_ids: Sequence[str], modalities: Sequence[str]) -> int:
+        """Compute with all cores what is to be kept of some nights and is not there; returns how many files."""
+        return 0 if self._features is None else self._features.prepare(night_ids, modalities)
 
     def view(self, windows: Sequence[Window], modality: str, n_tokens: int) -> View:
         """One modality of several windows, each padded to `n_tokens`; a night that lacks it is invalid throughout."""
@@ -84,7 +85,7 @@ class WindowReader:
             valid_L = torch.from_numpy(self.store.valid(window.night_id, modality, window.first, window.n_tokens))
             valid_BL[index, place] = valid_L
             values_BLS[index, place] = torch.where(valid_L[:, None], part_LS, 0.0)
-        return View(values_BLS, valid_BL, self._front_end is not None and any(part is not None for part in parts))
+        return View(values_BLS, valid_BL, self._keeps(modality) and any(part is not None for part in parts))
 
     def stages(self, windows: Sequence[Window], n_tokens: int) -> Tensor:
         """(B, n_tokens) float stage codes, NaN where unscored or padded."""
@@ -96,13 +97,12 @@ class WindowReader:
     def _values(self, window: Window, modality: str) -> Tensor | None:
         if modality not in self.store.row(window.night_id).signals:
             return None
-        if self._front_end is None:
+        if self._features is None or not self._features.holds(modality):
             return self._samples(window, modality)
-        key = (window.night_id, modality)
-        if key not in self._kept:
-            whole = Window(window.night_id, 0, self.store.row(window.night_id).n_tokens)
-            self._kept[key] = self._front_end(modality, self._samples(whole, modality))
-        return self._kept[key][window.first : window.first + window.n_tokens]
+        return self._features.window(window.night_id, modality, window.first, window.n_tokens)
+
+    def _keeps(self, modality: str) -> bool:
+        return self._features is not None and self._features.holds(modality)
 
     def _samples(self, window: Window, modality: str) -> Tensor:
         constants = self.store.row(window.night_id).signals[modality]

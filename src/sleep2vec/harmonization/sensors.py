@@ -22,7 +22,7 @@ from sleep2vec.harmonization.resample import hold
 from sleep2vec.harmonization.respiratory_rhythm import rhythm_of
 from sleep2vec.harmonization.waveform import Outcome, Prepared, finish, from_values, prepare, saturation
 from sleep2vec.vocabulary.modalities import MODALITIES
-from sleep2vec.vocabulary.night import Provenance
+from sleep2vec.vocabulary.night import Provenance, derivation
 
 # Kinds of channels (cohorts/*.yaml) a modality can be made from directly.
 KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -112,7 +112,7 @@ class Sensors:
         for outcome in made:
             if outcome is best:
                 continue
-            title = " minus ".join(outcome.provenance.channels)
+            title = derivation(outcome.provenance.channels)
             for index in outcome.channels:
                 if len(outcome.channels) == 1:
                     self.tried[index] = f"tried and not taken, {_verdict_of(outcome)}"
@@ -326,7 +326,7 @@ def _with_rank(outcome: Outcome, made: list[Outcome], n_candidates: int) -> Outc
     before = made[: made.index(outcome)]
     place = f"first choice of {n_candidates}"
     if before:
-        others = ", ".join(f"{' minus '.join(o.provenance.channels)} {o.valid_share:.0%}" for o in before)
+        others = ", ".join(f"{derivation(o.provenance.channels)} {o.valid_share:.0%}" for o in before)
         place = f"{outcome.valid_share:.0%} of its tokens are good, of those preferred before it {others}"
     story = outcome.provenance
     return replace(outcome, provenance=replace(story, reason=f"{story.reason}; {place}"))

@@ -40,7 +40,7 @@ def run_finetuning(
         judges = [store.row(night_id) for night_id in (*split.validation, *split.test)]
         refuse_known_people(known, judges, recipe.pretrained)
     fingerprint = fingerprint_of(
-        recipe.model_dump_json(exclude={"out", "store", "pretrained"}),
+        recipe.model_dump_json(exclude={"out", "store", "pretrained", "feature_folder"}),
         origin,
         split.model_dump_json(),
         *(row.checksum for row in store.rows),
@@ -52,7 +52,8 @@ def run_finetuning(
     torch.manual_seed(recipe.run.seed)
     module, history = _start(recipe)
     modalities = module.config.modalities
-    reader = WindowReader(store, module.encoder.front_end if recipe.keep_features else None)
+    reader = WindowReader(store, module.encoder.front_end if recipe.keep_features else None, recipe.feature_folder)
+    reader.prepare((*labelled, *split.validation), modalities)
     if recipe.pretrained is None:
         calibrate(module.encoder, reader, split.train, recipe.run.seed)
     source = NightSource(reader, labelled, modalities, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)

@@ -33,7 +33,9 @@ def run_pretraining(
     store = Store(recipe.store)
     split = split_nights(store.rows, recipe.split, i_know=i_know)
     fingerprint = fingerprint_of(
-        recipe.model_dump_json(exclude={"out", "store"}), split.model_dump_json(), *(row.checksum for row in store.rows)
+        recipe.model_dump_json(exclude={"out": True, "store": True, "batches": {"feature_folder"}}),
+        split.model_dump_json(),
+        *(row.checksum for row in store.rows),
     )
     earlier = finished_scores(recipe.out, fingerprint)
     if earlier is not None:
@@ -43,7 +45,9 @@ def run_pretraining(
     modalities = recipe.model.modalities
     torch.manual_seed(recipe.run.seed)
     module = Aligner(recipe.model)
-    reader = WindowReader(store, module.encoder.front_end if recipe.batches.keep_features else None)
+    keeps = recipe.batches.keep_features
+    reader = WindowReader(store, module.encoder.front_end if keeps else None, recipe.batches.feature_folder)
+    reader.prepare((*split.train, *split.validation), modalities)
     source = PairSource(reader, split.train, modalities, recipe.batches, recipe.run.seed)
     calibrate(module.encoder, reader, split.train, recipe.run.seed)
     work = alignment_work(

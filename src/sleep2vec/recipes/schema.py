@@ -50,8 +50,11 @@ class FinetuneRecipe(_Strict):
     window_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 480
     keep_features: Annotated[
         bool,
-        Field(description="compute what the tokenizer does not learn once, and keep it: up to some hundred nights"),
+        Field(description="compute what the tokenizer does not learn once a night, for all runs, and keep it on disk"),
     ] = False
+    feature_folder: Annotated[Path | None, Field(description="where features are kept; STORE/features by default")] = (
+        None
+    )
     labelled_nights: Annotated[int | None, Field(ge=1, description="use only so many of the training nights")] = None
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-4)
     run: RunConfig

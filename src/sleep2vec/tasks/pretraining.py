@@ -6,17 +6,16 @@ Dimension letters: B windows, L tokens, D features.
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Literal
 
-import numpy as np
 import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from sleep2vec.data.pairs import PairBatch, PairSource
 from sleep2vec.data.window import View
-from sleep2vec.metrics.retrieval import top1_accuracy
 from sleep2vec.model.encoder import Encoder, ModelConfig
 from sleep2vec.model.projection import Projection
 from sleep2vec.objectives import SameNight, TemporalNegatives, dash_infonce, infonce, negative_weights, same_person
+from sleep2vec.tasks.pretraining_validation import retrieval_by_pair
 from sleep2vec.training.runner import RunConfig, Work
 
 
@@ -75,7 +74,7 @@ def alignment_work(
     """What `training.runner.train` needs to pretrain `module`."""
 
     def validate(averaged: nn.Module) -> dict[str, float]:
-        return {} if validation is None else retrieval_by_pair(averaged, validation, config)
+        return {} if validation is None else retrieval_by_pair(averaged, validation, config.temperature)
 
     return Work(
         module=module,
@@ -144,26 +143,3 @@ def _contrast(
 def _masked(view: View, share: float, generator: torch.Generator) -> Tensor:
     lottery_BL = torch.rand(view.valid_BL.shape, generator=generator)
     return (lottery_BL < share).to(view.valid_BL.device) & view.valid_BL
-
-
-@torch.no_grad()
-def retrieval_by_pair(module: nn.Module, source: PairSource, config: AlignmentConfig) -> dict[str, float]:
-    """Plain InfoNCE and top-1 retrieval of simultaneous tokens for every pair of modalities, on unseen people.
-
-    The judge is the same whatever the training objective was, so that runs compare.
-    """
-    module.eval()
-    device = next(module.parameters()).device
-    numbers = {}
-    for place, pair in enumerate(source.pairs):
-        batch = source.batch(place, pair).to(device)
-        (first_BLD, _), (second_BLD, _) = module(batch)
-        valid_BL = batch.first.valid_BL & batch.second.valid_BL
-        name = "_".join(pair)
-        numbers[f"validation/loss_{name}"] = float(infonce(first_BLD, second_BLD, config.temperature, valid=valid_BL))
-        first, second, valid = (x.cpu().numpy() for x in (first_BLD.float(), second_BLD.float(), valid_BL))
-        numbers[f"validation/top1_{name}"] = top1_accuracy(first, second, valid)
-    for kind in ("loss", "top1"):
-        values = [value for name, value in numbers.items() if name.startswith(f"validation/{kind}_")]
-        numbers[f"validation/{kind}"] = float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
-    return numbers
