@@ -87,7 +87,7 @@ def _run(
         numbers,
         recipe_text(recipe),
     )
-    save_checkpoint(recipe.out, averaged.state_dict(), config, card)
+    save_checkpoint(recipe.out, averaged.state_dict(), config, card, recipe.weights)
     discard_state(recipe.out)
     return numbers
 
