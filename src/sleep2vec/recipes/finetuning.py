@@ -20,7 +20,9 @@ from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.staging import Stager, staging_scores, staging_work
 from sleep2vec.training.resume import discard_state
-from sleep2vec.training.runner import Progress, fingerprint_of, pick_device, train
+from sleep2vec.training.runner import Progress, fingerprint_of, train
+from sleep2vec.training.work import HOW_NOT_WHAT
+from sleep2vec.training.world import World, joined_world
 from sleep2vec.vocabulary.errors import ModelError, StoreError
 
 ENCODER_PREFIX = "encoder."
@@ -29,9 +31,18 @@ ENCODER_PREFIX = "encoder."
 def run_finetuning(
     recipe: FinetuneRecipe, watch: Callable[[Progress], None] | None = None, *, i_know: bool = False
 ) -> dict[str, float]:
-    """Fine-tune staging, write the model into ``recipe.out`` and return its scores on the validation people."""
+    """Fine-tune staging, write the model into ``recipe.out`` and return its scores on the validation people.
+
+    Several processes that `torchrun` started share the work; the main one writes, the others return nothing.
+    """
+    with joined_world(recipe.run.device) as world:
+        return _run(recipe, world, watch, i_know)
+
+
+def _run(
+    recipe: FinetuneRecipe, world: World, watch: Callable[[Progress], None] | None, i_know: bool
+) -> dict[str, float]:
     check_place(recipe.out)
-    pick_device(recipe.run.device)
     store = Store(recipe.store)
     origin = None if recipe.pretrained is None else load_config(recipe.pretrained).get("fingerprint")
     split = split_nights(store.rows, recipe.split, i_know=i_know)
@@ -40,7 +51,9 @@ def run_finetuning(
         judges = [store.row(night_id) for night_id in (*split.validation, *split.test)]
         refuse_known_people(known, judges, recipe.pretrained)
     fingerprint = fingerprint_of(
-        recipe.model_dump_json(exclude={"out", "store", "pretrained", "feature_folder"}),
+        recipe.model_dump_json(
+            exclude={"out": True, "store": True, "pretrained": True, "feature_folder": True, "run": set(HOW_NOT_WHAT)}
+        ),
         origin,
         split.model_dump_json(),
         *(row.checksum for row in store.rows),
@@ -59,8 +72,9 @@ def run_finetuning(
     source = NightSource(reader, labelled, modalities, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
     validation = validation_batches(reader, split.validation, modalities)
     work = staging_work(module, source, validation, recipe.staging)
-    averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch)
-
+    averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch, world)
+    if not world.main:
+        return {}
     scores = {name.removeprefix("validation/"): value for name, value in staging_scores(averaged, validation).items()}
     data = training_data([store.row(night_id) for night_id in labelled])
     history["staging"] = data.as_dict()

@@ -18,7 +18,9 @@ from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.pretraining import Aligner, alignment_work
 from sleep2vec.training.logging import read_log
 from sleep2vec.training.resume import discard_state
-from sleep2vec.training.runner import Progress, fingerprint_of, pick_device, train
+from sleep2vec.training.runner import Progress, fingerprint_of, train
+from sleep2vec.training.work import HOW_NOT_WHAT
+from sleep2vec.training.world import World, joined_world
 from sleep2vec.vocabulary.errors import StoreError
 
 VALIDATION_SEED_OFFSET = 1_000_003
@@ -27,13 +29,24 @@ VALIDATION_SEED_OFFSET = 1_000_003
 def run_pretraining(
     recipe: PretrainRecipe, watch: Callable[[Progress], None] | None = None, *, i_know: bool = False
 ) -> dict[str, float]:
-    """Pretrain, write the model into ``recipe.out`` and return the last validation numbers."""
+    """Pretrain, write the model into ``recipe.out`` and return the last validation numbers.
+
+    Several processes that `torchrun` started share the work; the main one writes, the others return nothing.
+    """
+    with joined_world(recipe.run.device) as world:
+        return _run(recipe, world, watch, i_know)
+
+
+def _run(
+    recipe: PretrainRecipe, world: World, watch: Callable[[Progress], None] | None, i_know: bool
+) -> dict[str, float]:
     check_place(recipe.out)
-    pick_device(recipe.run.device)
     store = Store(recipe.store)
     split = split_nights(store.rows, recipe.split, i_know=i_know)
     fingerprint = fingerprint_of(
-        recipe.model_dump_json(exclude={"out": True, "store": True, "batches": {"feature_folder"}}),
+        recipe.model_dump_json(
+            exclude={"out": True, "store": True, "batches": {"feature_folder"}, "run": set(HOW_NOT_WHAT)}
+        ),
         split.model_dump_json(),
         *(row.checksum for row in store.rows),
     )
@@ -53,8 +66,9 @@ def run_pretraining(
     work = alignment_work(
         module, source, _validation(reader, split.validation, recipe), recipe.alignment, recipe.run, rates={}
     )
-    averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch)
-
+    averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch, world)
+    if not world.main:
+        return {}
     numbers = last_numbers(recipe)
     data = training_data([store.row(night_id) for night_id in split.train])
     config = {

@@ -83,6 +83,7 @@ def alignment_work(
         loss=lambda aligner, batch, generator: alignment_loss(aligner, batch, config, generator),
         validate=validate,
         rates=dict(rates),
+        windows=lambda batch: len(batch.metadata.night),
     )
 
 
