@@ -63,6 +63,11 @@ class View:
         scaling_B2 = None if self.scaling_B2 is None else self.scaling_B2[rows_N]
         return View(self.values_BLS[rows_N], self.valid_BL[rows_N], self.are_features, scaling_B2)
 
+    def moments(self, first: int, n_tokens: int) -> "View":
+        """Only some tokens of every window."""
+        place = slice(first, first + n_tokens)
+        return View(self.values_BLS[:, place], self.valid_BL[:, place], self.are_features, self.scaling_B2)
+
     def restricted(self, valid_BL: Tensor) -> "View":
         """The same values with other tokens readable."""
         return View(self.values_BLS, valid_BL, self.are_features, self.scaling_B2)
