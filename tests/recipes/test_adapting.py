@@ -62,7 +62,7 @@ def test_the_result_is_a_pretrained_model_that_reads_all_and_tells_where_it_came
     card = (undisturbed / "card.md").read_text()
     assert f"Adapted to actigraphy from the model {origin['fingerprint']}, which read airflow, belt, resp." in card
     assert "- adaptation to actigraphy: 6 nights of 6 people" in card
-    assert {"loss", "top1", "top1 of actigraphy"} <= set(config["scores"])
+    assert {"loss", "top1", "top1_actigraphy"} <= set(config["scores"])
     assert not list(undisturbed.rglob("state-*"))
 
 
@@ -143,6 +143,17 @@ def test_a_model_that_was_fine_tuned_has_lost_what_sensors_are_aligned_in(places
     assert load(staging).modalities == OLD
     with pytest.raises(ModelError, match="kind 'staging', which has lost the space where sensors meet"):
         run_adaptation(recipe(places, tmp_path / "out", pretrained=staging))
+
+
+def test_another_objective_than_that_of_the_pretraining_is_told(places, tmp_path):
+    with pytest.raises(ModelError, match="or it learned by another kind of objective than reconstruction"):
+        run_adaptation(recipe(places, tmp_path / "out", alignment={"objective": "reconstruction"}))
+
+
+def test_two_schedules_are_one_too_many(places, tmp_path):
+    stage = {"until": 0.5, "favour": NEW, "share": 1.0}
+    with pytest.raises(ValueError, match="set by adaptation.new_pairs here; leave it out"):
+        recipe(places, tmp_path, batches=BATCHES | {"pair_schedule": [stage]})
 
 
 def test_nothing_new_is_a_mistake_of_the_recipe(places, tmp_path):

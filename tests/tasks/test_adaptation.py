@@ -12,13 +12,12 @@ from sleep2vec.data.window import WindowReader
 from sleep2vec.model.encoder import ModelConfig
 from sleep2vec.tasks.adaptation import (
     AdaptationConfig,
-    PairSchedule,
-    anchored,
     let_learn,
+    new_pairs_first,
     rates_of,
-    scheduled,
     widened,
 )
+from sleep2vec.tasks.alignment_objectives import OBJECTIVES
 from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.pretraining import Aligner, AlignmentConfig, alignment_work
 from sleep2vec.training.optimizer import OptimizerConfig
@@ -43,19 +42,18 @@ def pretrained() -> Aligner:
 def adapted(store, folder, steps, new_pairs=(1.0,), rates=None, frozen=True):
     """`pretrained` after some steps, and before them."""
     torch.manual_seed(0)
-    module = widened(pretrained(), NEW)
+    module = widened(pretrained(), NEW, "dash_infonce")
     reader = WindowReader(store)
     nights = [row.night_id for row in store.rows]
     calibrate(module.encoder, reader, nights, 0, NEW)
     let_learn(module, NEW if frozen else None)
     before = {name: value.clone() for name, value in module.state_dict().items()}
-    source = PairSource(reader, nights, OLD + NEW, PairConfig(batch_windows=4, window_tokens=8), 1)
+    batches = new_pairs_first(PairConfig(batch_windows=4, window_tokens=8), NEW, new_pairs)
+    source = PairSource(reader, nights, OLD + NEW, batches, 1, n_steps=steps)
     run = RunConfig(steps=steps, seed=2, device="cpu")
     work = alignment_work(module, source, None, AlignmentConfig(), run, rates or {})
-    pairs = anchored(source.pairs, NEW) if frozen else source.pairs
-    schedule = PairSchedule(pairs, NEW, new_pairs, steps, 0.1, 2)
     optimizer = OptimizerConfig(learning_rate=RATE, warmup_share=0.0, clip_norm=1e9)
-    averaged = train(scheduled(work, schedule, source.batch), run, optimizer, folder, "f")
+    averaged = train(work, run, optimizer, folder, "f")
     return module, before, averaged
 
 
@@ -89,7 +87,7 @@ def test_the_second_stage_moves_each_part_by_its_factor(store, tmp_path):
     """Closed form of AdamW's first step: the decay, then the rate times the gradient's sign where it is not tiny."""
     config = AdaptationConfig()
     module, before, _ = adapted(store, tmp_path, 1, rates=rates_of(NEW, config), frozen=False)
-    expected = {"encoder.backbone": 0.1, "encoder.tokenizers.": 0.1, "encoder.cls_D": 0.5, "projection.": 0.5}
+    expected = {"": 0.1, "encoder.backbone": 0.1, "encoder.tokenizers.": 0.1, "encoder.cls_D": 0.5, "projection.": 0.5}
     expected |= {"encoder.mask_D": 0.5, "encoder.tokenizers.actigraphy.": 1.0}
     seen = set()
     for name, parameter in module.named_parameters():
@@ -115,34 +113,26 @@ def test_the_rates_and_the_schedule_are_the_methods():
     assert config.new_pairs == (1.0, 0.7, 0.0)
 
 
-PAIRS = (("eeg", "ecg"), ("eeg", "ibi"), ("ecg", "ibi"), ("eeg", "ppg"), ("ibi", "ppg"), ("ppg", "actigraphy"))
-
-
 @settings(max_examples=50, deadline=None)
-@given(st.lists(st.floats(0, 1), min_size=1, max_size=4), st.integers(1, 40), st.floats(0, 1))
-def test_probabilities_follow_the_schedule(new_pairs, n_steps, derived_weight):
-    """Law of total probability, with pairs of a signal and its derivative counted by their weight."""
-    new = ("ppg", "actigraphy")
-    schedule = PairSchedule(PAIRS, new, new_pairs, n_steps, derived_weight, 0)
-    weight = np.array([1, 1, derived_weight, 1, derived_weight, 1])
+@given(st.lists(st.floats(0, 1), min_size=1, max_size=4), st.integers(1, 30))
+def test_pairs_follow_the_schedule(store, shares, n_steps):
+    """Law of total probability: so large a share among the new sensor's pairs, the rest among all pairs alike."""
+    config = new_pairs_first(PairConfig(batch_windows=4, window_tokens=8), NEW, shares)
+    source = PairSource(WindowReader(store), ["n0", "n1"], OLD + NEW, config, 0, n_steps=n_steps)
+    is_new = np.array(["actigraphy" in pair for pair in source.pairs])
     for step in range(n_steps):
-        found = schedule.probabilities(step)
-        wanted = new_pairs[int(len(new_pairs) * step / n_steps)]
-        assert found.sum() == pytest.approx(1.0)
-        of_new = weight[3:].sum() / weight.sum()
-        assert found[3:].sum() == pytest.approx(wanted + (1 - wanted) * of_new)
-        assert found[:3] == pytest.approx((1 - wanted) * weight[:3] / weight.sum())
-        assert found[3:] / found[3:].sum() == pytest.approx(weight[3:] / weight[3:].sum())
+        share = shares[min(int(len(shares) * step / n_steps + 1e-9), len(shares) - 1)]
+        found = source.probabilities(step)
+        assert found[is_new].sum() == pytest.approx(share + (1 - share) * is_new.mean())
+        assert found[~is_new].sum() == pytest.approx((1 - share) * (~is_new).mean())
 
 
-def test_pairs_are_drawn_as_often_as_their_probability_says():
-    """Counting, 4 sigma; the same seed and step give the same pair."""
-    schedule = PairSchedule(PAIRS, ("ppg", "actigraphy"), (0.7,), 4000, 0.1, 3)
-    drawn = [schedule.pair(step) for step in range(4000)]
-    assert drawn[17] == PairSchedule(PAIRS, ("ppg", "actigraphy"), (0.7,), 4000, 0.1, 3).pair(17)
-    for pair, p in zip(PAIRS, schedule.probabilities(0), strict=True):
-        assert abs(drawn.count(pair) - 4000 * p) <= 4 * np.sqrt(4000 * p * (1 - p))
-
-
-def test_the_first_stage_is_anchored_in_what_was_there():
-    assert anchored(PAIRS, ("ppg", "actigraphy")) == (("eeg", "ppg"), ("ibi", "ppg"))
+def test_what_else_serves_the_new_sensor_alone_learns_with_it_too():
+    """A decoder of the reconstruction, by its name."""
+    module = OBJECTIVES["reconstruction"].module(ModelConfig(modalities=OLD))
+    wide = widened(module, NEW, "reconstruction")
+    let_learn(wide, NEW)
+    learning = {name.rsplit(".actigraphy.")[0] for name, p in wide.named_parameters() if p.requires_grad}
+    assert learning == {"encoder.tokenizers", "decoders"}
+    let_learn(wide, None)
+    assert all(parameter.requires_grad for parameter in wide.parameters())

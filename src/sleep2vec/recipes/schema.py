@@ -7,9 +7,11 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sleep2vec.data.pairs import PairConfig
 from sleep2vec.data.splits import SplitConfig
+from sleep2vec.model.checkpoint import Precision
 from sleep2vec.model.encoder import MAX_TOKENS, KnownModalities, ModelConfig
 from sleep2vec.tasks.adaptation import AdaptationConfig
-from sleep2vec.tasks.pretraining import AlignmentConfig
+from sleep2vec.tasks.alignment import AlignmentConfig
+from sleep2vec.tasks.probing import ProbeConfig
 from sleep2vec.tasks.staging import StagingConfig
 from sleep2vec.training.optimizer import OptimizerConfig
 from sleep2vec.training.runner import RunConfig
@@ -25,12 +27,14 @@ class PretrainRecipe(_Strict):
 
     store: Path
     out: Annotated[Path, Field(description="folder of the run and of the model it ends in")]
+    weights: Annotated[Precision, Field(description="how the model's matrices are written")] = "float32"
     model: ModelConfig = ModelConfig()
     batches: PairConfig = PairConfig()
     alignment: AlignmentConfig = AlignmentConfig()
     optimizer: OptimizerConfig = OptimizerConfig()
     run: RunConfig
     split: SplitConfig = SplitConfig()
+    probes: ProbeConfig = ProbeConfig()
 
     @model_validator(mode="after")
     def _two_to_align(self) -> Self:
@@ -45,7 +49,10 @@ class FinetuneRecipe(_Strict):
     task: Literal["staging"] = "staging"
     store: Path
     out: Annotated[Path, Field(description="folder of the run and of the model it ends in")]
-    pretrained: Annotated[Path | None, Field(description="model to start from; none starts from scratch")] = None
+    pretrained: Annotated[
+        Path | None, Field(description="model to start from, a folder or a name; none starts from scratch")
+    ] = None
+    weights: Annotated[Precision, Field(description="how the model's matrices are written")] = "float32"
     model: Annotated[ModelConfig | None, Field(description="what to build from scratch")] = None
     staging: StagingConfig = StagingConfig()
     batch_windows: Annotated[int, Field(ge=1)] = 8
@@ -82,7 +89,10 @@ class AdaptRecipe(_Strict):
 
     store: Annotated[Path, Field(description="nights with the new sensors and with some of the old ones")]
     out: Annotated[Path, Field(description="folder of the run and of the model it ends in")]
-    pretrained: Annotated[Path, Field(description="the model that learns new sensors; it stays as it is")]
+    pretrained: Annotated[
+        Path, Field(description="the model that learns new sensors, a folder or a name; it stays as it is")
+    ]
+    weights: Annotated[Precision, Field(description="how the model's matrices are written")] = "float32"
     modalities: Annotated[KnownModalities, Field(description="the new ones")] = WEARABLES
     batches: PairConfig = PairConfig()
     alignment: AlignmentConfig = AlignmentConfig()
@@ -90,3 +100,9 @@ class AdaptRecipe(_Strict):
     stage_1: Annotated[Stage, Field(description="the new tokenizers alone")]
     stage_2: Annotated[Stage, Field(description="everything")]
     split: SplitConfig = SplitConfig()
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> Self:
+        if self.batches.pair_schedule:
+            raise ValueError("batches.pair_schedule is set by adaptation.new_pairs here; leave it out")
+        return self
