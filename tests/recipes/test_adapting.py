@@ -89,7 +89,7 @@ def test_people_of_both_are_remembered(places, tmp_path):
 
 def test_a_fine_tuning_starts_from_it_and_keeps_the_whole_history(places, undisturbed, tmp_path):
     start = {"store": places / "store", "out": tmp_path, "pretrained": undisturbed, "run": RUN}
-    stager, history = _start(FinetuneRecipe.model_validate(start))
+    stager, history = _start(FinetuneRecipe.model_validate(start), undisturbed)
     assert stager.config.modalities == OLD + NEW
     assert list(history) == ["pretraining", "adaptation to actigraphy"]
 
@@ -152,7 +152,7 @@ def test_another_objective_than_that_of_the_pretraining_is_told(places, tmp_path
 
 def test_two_schedules_are_one_too_many(places, tmp_path):
     stage = {"until": 0.5, "favour": NEW, "share": 1.0}
-    with pytest.raises(ValueError, match="set by adaptation.new_pairs here; leave it out"):
+    with pytest.raises(ValueError, match=r"set by adaptation\.new_pairs here; leave it out"):
         recipe(places, tmp_path, batches=BATCHES | {"pair_schedule": [stage]})
 
 

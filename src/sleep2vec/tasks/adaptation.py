@@ -33,7 +33,7 @@ class AdaptationConfig(BaseModel):
         tuple[Annotated[float, Field(ge=0, le=1)], ...],
         Field(
             min_length=1,
-            description="share of batches that hold a new sensor, in equal parts of the second stage; the rest: any pair",
+            description="share of batches with a new sensor, in equal parts of the second stage; the rest: any pair",
         ),
     ] = (1.0, 0.7, 0.0)
 
