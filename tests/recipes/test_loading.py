@@ -9,11 +9,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sleep2vec.recipes.loading import load_recipe, recipe_text, shipped_recipes
-from sleep2vec.recipes.schema import FinetuneRecipe, PretrainRecipe
+from sleep2vec.recipes.schema import AdaptRecipe, FinetuneRecipe, PretrainRecipe
 from sleep2vec.vocabulary.errors import RecipeError
 
 PLACES = ("store=/data/store", "out=/data/run")
 SHIPPED = {
+    "adapt-wearable": (AdaptRecipe, (*PLACES, "pretrained=/data/model")),
     "paper-base": (PretrainRecipe, PLACES),
     "tiny-demo": (PretrainRecipe, PLACES),
     "tiny-demo-staging": (FinetuneRecipe, (*PLACES, "pretrained=/data/model")),

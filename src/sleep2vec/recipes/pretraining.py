@@ -76,7 +76,7 @@ def _run(
     reader = WindowReader(store, module.encoder.front_end if keeps else None, recipe.batches.feature_folder)
     reader.prepare((*split.train, *split.validation), modalities)
     source = PairSource(reader, split.train, modalities, recipe.batches, recipe.run.seed)
-    calibrate(module.encoder, reader, split.train, recipe.run.seed, module.calibrate)
+    calibrate(module.encoder, reader, split.train, recipe.run.seed, also=module.calibrate)
     work = alignment_work(
         module, source, _validation(reader, split.validation, recipe), recipe.alignment, recipe.run, rates={}
     )
