@@ -12,7 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sleep2vec.store.atomic import write_atomically
-from sleep2vec.store.schema import READABLE, VERSION, Layout, description_checksum, manifest_schema, night_paths, ordered
+from sleep2vec.store.schema import (
+    READABLE,
+    VERSION,
+    Layout,
+    description_checksum,
+    manifest_schema,
+    night_paths,
+    ordered,
+)
 from sleep2vec.store.writer import check_version
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.modalities import MODALITIES

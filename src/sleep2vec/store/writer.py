@@ -67,8 +67,8 @@ def create_store(store: Path) -> None:
     """
     check_place(store)
     marker = store / "store.json"
-    # The marker first: a kill before it leaves nothing that could be taken for somebody else's folder, nor nights that an
-    # older sleep2vec would misread.
+    # The marker first: a kill before it leaves nothing that could be taken for somebody else's folder, nor nights that
+    # an older sleep2vec would misread.
     if not marker.exists() or _version_of(marker) != VERSION:
         description = {"sleep2vec_store_version": VERSION, "modalities": {n: asdict(m) for n, m in MODALITIES.items()}}
         write_atomically(marker, json.dumps(description, indent=1).encode())
