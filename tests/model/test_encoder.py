@@ -5,6 +5,7 @@ import torch
 
 from sleep2vec.data.window import View
 from sleep2vec.model.encoder import Encoder, ModelConfig
+from sleep2vec.model.tokenizers import TOKENIZERS
 
 NAMES = ("spo2", "resp")
 L = 12
@@ -34,7 +35,7 @@ def encode(made, *views):
     return [part for out in made(list(zip(NAMES, views, strict=False))) for part in (out.tokens_BLD, out.window_BD)]
 
 
-@pytest.mark.parametrize("tokenizer", ["spectral", "mlp"])
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
 @pytest.mark.parametrize("garbage", [float("nan"), float("inf"), 1e30, -7.0])
 def test_garbage_in_invalid_tokens_changes_not_one_bit(tokenizer, garbage):
     made, first, second = encoder(tokenizer), view(1), view(2)
@@ -45,8 +46,9 @@ def test_garbage_in_invalid_tokens_changes_not_one_bit(tokenizer, garbage):
         assert a.isfinite().all()
 
 
-def test_garbage_in_invalid_tokens_reaches_no_gradient():
-    made = encoder()
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
+def test_garbage_in_invalid_tokens_reaches_no_gradient(tokenizer):
+    made = encoder(tokenizer)
     gradients = []
     for values in (view(1), spoiled(view(1), float("nan"))):
         made.zero_grad()
@@ -55,7 +57,7 @@ def test_garbage_in_invalid_tokens_reaches_no_gradient():
     assert all(torch.equal(a, b) for a, b in zip(*gradients, strict=True))
 
 
-@pytest.mark.parametrize("tokenizer", ["spectral", "mlp"])
+@pytest.mark.parametrize("tokenizer", TOKENIZERS)
 def test_longer_padding_changes_nothing(tokenizer):
     made, short = encoder(tokenizer).double(), double(view(3))
     padding = 9

@@ -4,8 +4,17 @@ import math
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
-from sleep2vec.model.tokenizers import MLPTokenizer, SpectralTokenizer, _BandPowers, _filter_bank
+from sleep2vec.model.tokenizers import (
+    TOKENIZERS,
+    ConvTokenizer,
+    MLPTokenizer,
+    SpectralTokenizer,
+    _BandPowers,
+    _filter_bank,
+)
 from sleep2vec.vocabulary.modalities import MODALITIES
 
 FAST, SLOW = MODALITIES["eeg"], MODALITIES["resp"]
@@ -98,7 +107,7 @@ def test_a_tone_shows_in_its_own_band():
         assert powers.bands_FN[round(hz * 2), strongest] > 0
 
 
-@pytest.mark.parametrize("kind", [SpectralTokenizer, MLPTokenizer])
+@pytest.mark.parametrize("kind", TOKENIZERS.values())
 def test_a_token_depends_on_its_own_samples_alone(kind):
     torch.manual_seed(0)
     made = kind(SLOW, 32, 0.0).eval()
@@ -133,3 +142,106 @@ def test_the_front_end_is_never_computed_in_half_precision():
     with torch.autocast("cpu", torch.bfloat16):
         under_autocast = made.front_end(samples)
     assert torch.equal(under_autocast, made.front_end(samples))
+
+
+def wave(modality, seed):
+    """Five waves with whole numbers of cycles, a burst, and noise, as no band of a recording is empty."""
+    draw, n = torch.Generator().manual_seed(seed), modality.samples_per_token
+    time = torch.arange(n, dtype=torch.float64) / n
+    cycles = torch.exp(torch.rand(5, 1, generator=draw) * math.log(0.42 * n / 3) + math.log(3)).round()
+    phase = 2 * math.pi * torch.rand(5, 1, generator=draw)
+    samples = (torch.randn(5, 1, generator=draw) * (2 * math.pi * cycles * time + phase).sin()).sum(dim=0)
+    burst = torch.exp(-0.5 * ((time - torch.rand(1, generator=draw)) / 0.03).square())
+    return (samples * (1 + 3 * burst) + 0.1 * torch.randn(n, generator=draw)).float()
+
+
+WAVES = {modality.name: torch.stack([wave(modality, seed) for seed in range(12)]) for modality in (FAST, SLOW)}
+
+
+@torch.no_grad()
+def unlike(kind, modality, shift, sign, learned, seed=0):
+    """How far a shifted or turned copy of a wave lands from it, as a share of the distance between two waves.
+
+    The mean over all waves; `learned` displaces every parameter as far as training might.
+    """
+    torch.manual_seed(seed)
+    made, waves = kind(modality, 32, 0.0).eval(), WAVES[modality.name]
+    if learned:
+        for parameter in made.parameters():
+            parameter += (0.3 * parameter.std() + 0.05) * torch.randn_like(parameter)
+    made.calibrate(made.front_end(waves))
+    here, there = (made(made.front_end(x)[None])[0] for x in (waves, sign * waves.roll(shift, dims=-1)))
+    return (there - here).norm(dim=-1).mean() / torch.cdist(here, here)[~torch.eye(len(here), dtype=bool)].mean()
+
+
+@given(
+    modality=st.sampled_from([FAST, SLOW]),
+    shift=st.integers(1, 3839),
+    sign=st.sampled_from([-1.0, 1.0]),
+    learned=st.booleans(),
+)
+@settings(max_examples=12, deadline=None)
+def test_the_conv_tokenizer_does_not_see_where_a_wave_begins_nor_which_way_is_up(modality, shift, sign, learned):
+    """Physics: it is the same oscillation. Allowed is a tenth of what sets two different ones apart."""
+    assert unlike(ConvTokenizer, modality, shift % modality.samples_per_token, sign, learned) < 0.1
+
+
+@pytest.mark.parametrize("modality", [FAST, SLOW])
+@pytest.mark.parametrize(("shift", "sign"), [(11, 1.0), (60, 1.0), (0, -1.0)])
+def test_the_mlp_tokenizer_sees_both(modality, shift, sign):
+    """The yardstick of the test above does tell: this one is wrong by more than five times what it allows."""
+    assert unlike(MLPTokenizer, modality, shift, sign, learned=False) > 0.5
+
+
+def test_the_conv_tokenizer_reads_the_level_only_where_it_is_the_message():
+    """Scaled by its own night, a signal's level is the amplifier's; of SpO2 and of intervals it is physiology."""
+    for name in ("eeg", "resp", "spo2", "ibi"):
+        torch.manual_seed(0)
+        made = ConvTokenizer(MODALITIES[name], 32, 0.0).double().eval()
+        samples = torch.randn(1, 3, MODALITIES[name].samples_per_token, dtype=torch.float64)
+        moved = (made(samples + 1.0) - made(samples)).abs().max()
+        assert (moved > 1e-3) if name in ("spo2", "ibi") else (moved < 1e-9)
+
+
+def test_the_conv_tokenizer_learns_filters_for_a_rhythm_between_its_bands():
+    """It is not only a bank: gradient descent on two close tones moves the filters towards telling them apart."""
+    torch.manual_seed(0)
+    made = ConvTokenizer(FAST, 32, 0.0)
+    tones = torch.stack([sine(FAST, hz, phase) for hz in (27.0, 27.6) for phase in (0.0, 1.0, 2.0)]).float()
+    tones = tones + 0.1 * torch.randn(tones.shape, generator=torch.Generator().manual_seed(0))
+
+    def apart():
+        power = made.bank(tones).mean(dim=-1).log10()
+        return (power[:3].mean(dim=0) - power[3:].mean(dim=0)).abs().max()
+
+    before = apart().detach()
+    optimizer = torch.optim.Adam(made.bank.parameters(), 0.03)
+    for _ in range(12):
+        optimizer.zero_grad()
+        (-apart()).backward()
+        optimizer.step()
+    assert apart() > 1.5 * before
+
+
+def test_calibration_of_the_conv_tokenizer_centres_and_scales_what_it_makes_of_the_training_nights():
+    made = ConvTokenizer(SLOW, 32, 0.0).double()
+    samples = torch.randn(600, 120, dtype=torch.float64, generator=torch.Generator().manual_seed(0)).cumsum(-1)
+    made.calibrate(samples)  # in three parts, the last of which is not full
+    with torch.no_grad():
+        scaled = (made._features(samples) - made.centre_F) / made.spread_F
+    torch.testing.assert_close(scaled.mean(dim=0), torch.zeros(scaled.shape[1], dtype=torch.float64), atol=1e-9, rtol=0)
+    torch.testing.assert_close(scaled.std(dim=0), torch.ones(scaled.shape[1], dtype=torch.float64), atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("kind", TOKENIZERS.values())
+def test_jitter_displaces_a_window_as_a_whole_and_only_in_training(kind):
+    """What an electrode does to a night it does to every token: equal tokens of a window stay equal, windows part."""
+    torch.manual_seed(0)
+    made = kind(SLOW, 32, 0.0)
+    made.jitter = 0.5
+    features = made.front_end(WAVES["resp"][:1]).expand(3, 4, -1)
+    jittered = made.train()(features)
+    torch.testing.assert_close(jittered, jittered[:, :1].expand_as(jittered), rtol=0, atol=1e-5)
+    assert (jittered[0, 0] - jittered[1, 0]).abs().max() > 0.05
+    plain = made.eval()(features)
+    torch.testing.assert_close(plain, plain[:1, :1].expand_as(plain), rtol=0, atol=1e-6)

@@ -19,7 +19,7 @@ from sleep2vec.tasks.pretraining import Aligner, AlignmentConfig, alignment_work
 from sleep2vec.training.logging import RunLog, read_log
 from sleep2vec.training.optimizer import OptimizerConfig
 from sleep2vec.training.resume import discard_state
-from sleep2vec.training.runner import RunConfig, Work, fingerprint_of, train
+from sleep2vec.training.runner import TIMINGS, RunConfig, Work, fingerprint_of, train
 from sleep2vec.vocabulary.errors import ModelError
 
 NAMES = ("airflow", "spo2", "resp")
@@ -65,7 +65,7 @@ def run_config(**settings):
 
 
 def numbers(folder):
-    return [row for row in read_log(folder) if row[1] != "train/seconds_per_step"]
+    return [row for row in read_log(folder) if row[1] not in TIMINGS]
 
 
 @pytest.fixture(scope="module")

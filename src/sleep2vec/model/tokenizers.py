@@ -15,9 +15,10 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
+from sleep2vec.model.filter_bank import FilterBank, Register
 from sleep2vec.vocabulary.modalities import Modality
 
-TokenizerName = Literal["spectral", "mlp"]
+TokenizerName = Literal["spectral", "conv", "mlp"]
 
 
 CPU_CHUNK_SAMPLES = 16_000
@@ -125,6 +126,91 @@ class SpectralTokenizer(Tokenizer):
         return self.mlp(features_BLF)
 
 
+FAST_REGISTERS = (
+    Register(2.0, 1 / 4, 0.5, 4.0, 8),
+    Register(1.0, 1 / 8, 4.5, 20.0, 12),
+    Register(0.25, 1 / 16, 23.0, 53.0, 8),
+)
+SLOW_REGISTERS = (Register(30.0, 1.0, 0.04, 0.25, 8), Register(8.0, 0.5, 0.3, 1.65, 8))
+"""From the slow waves of deep sleep to muscle; and from heart-rate variability to snoring breaths."""
+
+
+class ConvTokenizer(Tokenizer):
+    """Learned filters, the power behind them, what that does within the token; then a residual MLP.
+
+    The filters begin as a bank of Gabor's, so that the tokenizer is a spectral one before it has learned anything, and
+    may then become what the labels or the other sensors ask for. A second layer of filters reads the log powers of all
+    bands over some frames (a spindle on a slow wave), and everything is averaged over the token. A waveform that is
+    moved around its token, or turned upside down, as electrodes may be, has the same features: see `FilterBank`. Only
+    where the level is the message (SpO2, heart-beat intervals) is it read too, and there up is up.
+
+    Shape:
+        (B, L, S) scaled samples -> (B, L, D)
+    """
+
+    centre_K: Tensor
+    spread_K: Tensor
+    centre_F: Tensor
+    spread_F: Tensor
+
+    N_PATTERNS = 32
+    PATTERN_FRAMES = 5
+    CALIBRATION_CHUNK = 256
+
+    def __init__(self, modality: Modality, width: int, dropout: float) -> None:
+        super().__init__()
+        frame_s, registers = (0.5, FAST_REGISTERS) if modality.rate_hz > 30 else (1.0, SLOW_REGISTERS)
+        self.bank = FilterBank(modality.rate_hz, frame_s, registers)
+        self.patterns = nn.Conv1d(
+            self.bank.n_filters,
+            self.N_PATTERNS,
+            self.PATTERN_FRAMES,
+            padding=self.PATTERN_FRAMES // 2,
+            padding_mode="circular",
+        )
+        self.level = None if modality.night_scaled else _Level()
+        n_features = 2 * self.bank.n_filters + self.N_PATTERNS + (_Level.N_FEATURES if self.level else 0)
+        for letter, n in (("K", self.bank.n_filters), ("F", n_features)):
+            self.register_buffer(f"centre_{letter}", torch.zeros(n))
+            self.register_buffer(f"spread_{letter}", torch.ones(n))
+        self.mlp = ResidualMLP(n_features, width, dropout)
+
+    @torch.no_grad()
+    def calibrate(self, features_NF: Tensor) -> None:
+        """Take centre and spread, of the log powers and of what is made of them, from valid tokens (N, S)."""
+        parts = features_NF.split(self.CALIBRATION_CHUNK)
+        logs_KW = torch.cat([self._logs(self.bank(part_NS)) for part_NS in parts]).transpose(0, 1).flatten(1)
+        self.centre_K.copy_(logs_KW.mean(dim=1))
+        self.spread_K.copy_(logs_KW.std(dim=1).clamp(min=1e-3))
+        made_NF = torch.cat([self._features(part_NS) for part_NS in parts])
+        self.centre_F.copy_(made_NF.mean(dim=0))
+        self.spread_F.copy_(made_NF.std(dim=0).clamp(min=1e-3))
+
+    def forward(self, samples_BLS: Tensor) -> Tensor:
+        features_BLF = self._features(samples_BLS.flatten(0, 1)).unflatten(0, samples_BLS.shape[:2])
+        features_BLF = (features_BLF - self.centre_F) / self.spread_F
+        if self.training and self.jitter > 0:
+            features_BLF = features_BLF + self.jitter * torch.randn_like(features_BLF[:, :1])
+        return self.mlp(features_BLF)
+
+    def _features(self, samples_NS: Tensor) -> Tensor:
+        """(N, F): of each band its power and how much that varies, how much of each pattern, perhaps the level."""
+        power_NKW = self.bank(samples_NS)
+        logs_NKW = self._logs(power_NKW)
+        steady_NK = logs_NKW.mean(dim=-1)
+        # 0 where the amplitude is always the same. Unlike the spread of logarithms, which a moment without the wave
+        # throws far down, it all but ignores where the frames lie.
+        amplitude_NK = (power_NKW + _BandPowers.FLOOR).sqrt().mean(dim=-1)
+        bursts_NK = self._logs(power_NKW.mean(dim=-1)) - 2 * amplitude_NK.log10()
+        patterns_NKW = nn.functional.gelu(self.patterns((logs_NKW - self.centre_K[:, None]) / self.spread_K[:, None]))
+        features = [steady_NK, bursts_NK, patterns_NKW.mean(dim=-1)]
+        return torch.cat(features if self.level is None else [*features, self.level(samples_NS)], dim=-1)
+
+    @staticmethod
+    def _logs(power: Tensor) -> Tensor:
+        return (power + _BandPowers.FLOOR).log10()
+
+
 class _BandPowers(nn.Module):
     """Mean and standard deviation over half-overlapping Hann frames of the log power in bands."""
 
@@ -192,5 +278,5 @@ def _filter_bank(frame: int, rate_hz: int, max_bands: int) -> Tensor:
 
 
 TOKENIZERS: MappingProxyType[TokenizerName, Callable[[Modality, int, float], Tokenizer]] = MappingProxyType(
-    {"spectral": SpectralTokenizer, "mlp": MLPTokenizer}
+    {"spectral": SpectralTokenizer, "conv": ConvTokenizer, "mlp": MLPTokenizer}
 )

@@ -19,12 +19,15 @@ from sleep2vec.recipes.start import note_start
 from sleep2vec.report.run_history import RunHistory
 from sleep2vec.report.run_warnings import warnings_of
 from sleep2vec.store.reader import Store
+from sleep2vec.tasks.alignment_objectives import OBJECTIVES
 from sleep2vec.tasks.calibration import calibrate
-from sleep2vec.tasks.pretraining import Aligner, alignment_work
+from sleep2vec.tasks.pretraining import alignment_work
 from sleep2vec.tasks.probing import Probing
 from sleep2vec.training.logging import RunLog, read_log
 from sleep2vec.training.resume import discard_state
-from sleep2vec.training.runner import Progress, fingerprint_of, pick_device, train
+from sleep2vec.training.runner import Progress, fingerprint_of, train
+from sleep2vec.training.work import HOW_NOT_WHAT
+from sleep2vec.training.world import World, joined_world
 from sleep2vec.vocabulary.errors import StoreError
 
 VALIDATION_SEED_OFFSET = 1_000_003
@@ -34,13 +37,30 @@ Validate = Callable[[nn.Module], dict[str, float]]
 def run_pretraining(
     recipe: PretrainRecipe, watch: Callable[[Progress], None] | None = None, *, i_know: bool = False
 ) -> dict[str, float]:
-    """Pretrain, write the model into ``recipe.out`` and return the last validation numbers."""
+    """Pretrain, write the model into ``recipe.out`` and return the last validation numbers.
+
+    Several processes that `torchrun` started share the work; the main one writes, the others return nothing.
+    """
+    with joined_world(recipe.run.device) as world:
+        return _run(recipe, world, watch, i_know)
+
+
+def _run(
+    recipe: PretrainRecipe, world: World, watch: Callable[[Progress], None] | None, i_know: bool
+) -> dict[str, float]:
     check_place(recipe.out)
-    pick_device(recipe.run.device)
     store = Store(recipe.store)
     split = split_nights(store.rows, recipe.split, i_know=i_know)
     fingerprint = fingerprint_of(
-        recipe.model_dump_json(exclude={"out", "store", "probes"}),
+        recipe.model_dump_json(
+            exclude={
+                "out": True,
+                "store": True,
+                "probes": True,
+                "batches": {"feature_folder"},
+                "run": set(HOW_NOT_WHAT),
+            }
+        ),
         split.model_dump_json(),
         *(row.checksum for row in store.rows),
     )
@@ -51,10 +71,12 @@ def run_pretraining(
         raise StoreError(f"{recipe.store} leaves {len(split.train)} nights for training; contrast needs at least 2.")
     modalities = recipe.model.modalities
     torch.manual_seed(recipe.run.seed)
-    module = Aligner(recipe.model)
-    reader = WindowReader(store, module.encoder.front_end if recipe.batches.keep_features else None)
+    module = OBJECTIVES[recipe.alignment.objective].module(recipe.model)
+    keeps = recipe.batches.keep_features
+    reader = WindowReader(store, module.encoder.front_end if keeps else None, recipe.batches.feature_folder)
+    reader.prepare((*split.train, *split.validation), modalities)
     source = PairSource(reader, split.train, modalities, recipe.batches, recipe.run.seed)
-    calibrate(module.encoder, reader, split.train, recipe.run.seed)
+    calibrate(module.encoder, reader, split.train, recipe.run.seed, module.calibrate)
     work = alignment_work(
         module, source, _validation(reader, split.validation, recipe), recipe.alignment, recipe.run, rates={}
     )
@@ -63,13 +85,15 @@ def run_pretraining(
         probing = Probing(reader, split.validation, module.encoder, recipe.probes)
         if recipe.probes.when == "validation":
             work = replace(work, validate=_both(work.validate, probing))
-    sides = {"training": split.train, "validation": split.validation}
-    note_start(recipe.out, recipe, {side: [store.row(night_id) for night_id in ids] for side, ids in sides.items()})
-    averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch)
+    if world.main:
+        sides = {"training": split.train, "validation": split.validation}
+        note_start(recipe.out, recipe, {side: [store.row(night_id) for night_id in ids] for side, ids in sides.items()})
+    averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch, world)
+    if not world.main:
+        return {}
     if probing is not None and recipe.probes.when == "end":
         with RunLog(recipe.out, recipe.run.steps) as log:
             log.write(recipe.run.steps, probing(averaged))
-
     numbers = last_numbers(recipe)
     data = training_data([store.row(night_id) for night_id in split.train])
     config = {
@@ -89,7 +113,7 @@ def run_pretraining(
         recipe_text(recipe),
         warnings_of(RunHistory(read_log(recipe.out))),
     )
-    save_checkpoint(recipe.out, averaged.state_dict(), config, card)
+    save_checkpoint(recipe.out, averaged.state_dict(), config, card, recipe.weights)
     discard_state(recipe.out)
     return numbers
 

@@ -7,8 +7,9 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from sleep2vec.data.pairs import PairConfig
 from sleep2vec.data.splits import SplitConfig
+from sleep2vec.model.checkpoint import Precision
 from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
-from sleep2vec.tasks.pretraining import AlignmentConfig
+from sleep2vec.tasks.alignment import AlignmentConfig
 from sleep2vec.tasks.probing import ProbeConfig
 from sleep2vec.tasks.staging import StagingConfig
 from sleep2vec.training.optimizer import OptimizerConfig
@@ -24,6 +25,7 @@ class PretrainRecipe(_Strict):
 
     store: Path
     out: Annotated[Path, Field(description="folder of the run and of the model it ends in")]
+    weights: Annotated[Precision, Field(description="how the model's matrices are written")] = "float32"
     model: ModelConfig = ModelConfig()
     batches: PairConfig = PairConfig()
     alignment: AlignmentConfig = AlignmentConfig()
@@ -45,15 +47,21 @@ class FinetuneRecipe(_Strict):
     task: Literal["staging"] = "staging"
     store: Path
     out: Annotated[Path, Field(description="folder of the run and of the model it ends in")]
-    pretrained: Annotated[Path | None, Field(description="model to start from; none starts from scratch")] = None
+    pretrained: Annotated[
+        Path | None, Field(description="model to start from, a folder or a name; none starts from scratch")
+    ] = None
+    weights: Annotated[Precision, Field(description="how the model's matrices are written")] = "float32"
     model: Annotated[ModelConfig | None, Field(description="what to build from scratch")] = None
     staging: StagingConfig = StagingConfig()
     batch_windows: Annotated[int, Field(ge=1)] = 8
     window_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 480
     keep_features: Annotated[
         bool,
-        Field(description="compute what the tokenizer does not learn once, and keep it: up to some hundred nights"),
+        Field(description="compute what the tokenizer does not learn once a night, for all runs, and keep it on disk"),
     ] = False
+    feature_folder: Annotated[Path | None, Field(description="where features are kept; STORE/features by default")] = (
+        None
+    )
     labelled_nights: Annotated[int | None, Field(ge=1, description="use only so many of the training nights")] = None
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-4)
     run: RunConfig
