@@ -10,7 +10,7 @@ import pytest
 from sleep2vec.cli.main import app
 from sleep2vec.vocabulary.modalities import MODALITIES
 
-COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "finetune", "simulate")
+COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "finetune", "report", "simulate")
 FILES = ["embeddings.parquet", "night.html", "result.json", "stages.csv", "stages.edf"]
 
 

@@ -95,7 +95,7 @@ def test_the_share_of_windows_that_join_a_night(store, share, joining):
 
 def test_a_night_that_is_hardly_valid_is_not_used(store):
     made, _ = source(store)
-    assert all("poor" not in nights for nights in made.nights_of_pair.values())
+    assert all("poor" not in made.nights_of(pair) for pair in made.pairs)
 
 
 def test_pairs_are_drawn_uniformly_but_for_derivatives(store):

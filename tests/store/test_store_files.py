@@ -214,8 +214,8 @@ def test_a_store_with_one_open_night_reads_them_all(tmp_path: Path):
     many, one = store_of(tmp_path, *made), Store(tmp_path, open_nights=1)
     for i in (0, 1, 1, 3, 2, 0, 3, 0):
         np.testing.assert_array_equal(one.samples(f"n{i}", "eeg"), many.samples(f"n{i}", "eeg"))
-        assert list(one._maps) == [f"n{i}"]
-    assert len(many._maps) == 4
+        assert list(one._files) == [f"n{i}"]
+    assert len(many._files) == 4
 
 
 def test_the_longest_unused_night_is_closed(tmp_path: Path):
@@ -223,7 +223,7 @@ def test_the_longest_unused_night_is_closed(tmp_path: Path):
     store = Store(tmp_path, open_nights=2)
     for name in ("n0", "n1", "n0", "n2"):
         store.valid(name, "eeg")
-    assert list(store._maps) == ["n0", "n2"]
+    assert list(store._files) == ["n0", "n2"]
 
 
 @pytest.mark.parametrize("night_id", ["../up", "a/b", "", ".hidden", "ü", "n" * 152, "con:1"])

@@ -21,10 +21,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from joblib import cpu_count
 from numpy.typing import NDArray
 from torch import Tensor
 
-from sleep2vec.data.scaling import scaled
+from sleep2vec.data.scaling import gain_and_bias, scale_integers, scaled
 from sleep2vec.store.atomic import remove_leftovers
 from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.store.reader import Store
@@ -64,7 +65,7 @@ class FeatureCache:
         """Whether features of a modality are worth keeping: its front end does something."""
         return self._place(modality) is not None
 
-    def window(self, night_id: str, modality: str, first: int, n_tokens: int) -> Tensor:
+    def window(self, night_id: str, modality: str, first: int, n_tokens: int) -> NDArray[np.float32]:
         """(n_tokens, F) features of a window of a night that has the modality."""
         row = self._store.row(night_id)
         path = self._path(row, modality)
@@ -74,7 +75,7 @@ class FeatureCache:
         except OSError:  # somebody emptied the folder while this run went on
             self._checked(path, row, modality)
             features_T = _read(path, first * width, n_tokens * width)
-        return torch.from_numpy(features_T.reshape(n_tokens, width))
+        return features_T.reshape(n_tokens, width)
 
     def prepare(self, night_ids: Sequence[str], modalities: Collection[str], workers: int | None = None) -> int:
         """Compute what is missing of some nights, with all cores, and return how many files that were."""
@@ -88,7 +89,7 @@ class FeatureCache:
             for modality in modalities
             if modality in row.signals and self.holds(modality) and not self._path(row, modality).exists()
         ]
-        with ThreadPoolExecutor(workers or len(os.sched_getaffinity(0))) as pool:
+        with ThreadPoolExecutor(workers or cpu_count()) as pool:
             for _ in pool.map(lambda job: self._make(self._path(*job), *job), missing):
                 pass
         return len(missing)
@@ -102,8 +103,9 @@ class FeatureCache:
         return self._width_of[path]
 
     def _make(self, path: Path, row: ManifestRow, modality: str) -> bytes:
-        constants = row.signals[modality]
-        samples_LS = scaled(self._store.samples(row.night_id, modality), modality, constants.centre, constants.spread)
+        integers_LS = self._store.integers(row.night_id, modality)
+        samples_LS = np.empty(integers_LS.shape, dtype=np.float32)
+        scale_integers(integers_LS, *gain_and_bias(modality, row.signals[modality]), samples_LS)
         with torch.no_grad():
             features_LF = self._front_end(modality, torch.from_numpy(samples_LS))
         numbers = features_LF.cpu().numpy().astype("<f4").tobytes()
@@ -138,7 +140,7 @@ class FeatureCache:
 
 
 def _fingerprint(front_end: FrontEnd, modality: str) -> str | None:
-    """What a front end makes of known signals, as a name; None where it leaves them as they are.
+    """What scaling and a front end make of known signals, as a name; None where a front end leaves them as they are.
 
     It tells front ends apart by what they do, so that nobody has to remember to count up a version.
     """

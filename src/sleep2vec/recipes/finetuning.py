@@ -18,6 +18,7 @@ from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
 from sleep2vec.recipes.people import PEOPLE, hashes_of, people_of, refuse_known_people
 from sleep2vec.recipes.schema import FinetuneRecipe
+from sleep2vec.recipes.start import note_start
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.staging import Stager, staging_scores, staging_work
@@ -75,6 +76,9 @@ def _run(
     source = NightSource(reader, labelled, modalities, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
     validation = validation_batches(reader, split.validation, modalities)
     work = staging_work(module, source, validation, recipe.staging)
+    if world.main:
+        sides = {"training": labelled, "validation": split.validation}
+        note_start(recipe.out, recipe, {side: [store.row(night_id) for night_id in ids] for side, ids in sides.items()})
     averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch, world)
     if not world.main:
         return {}

@@ -10,6 +10,7 @@ from sleep2vec.data.splits import SplitConfig
 from sleep2vec.model.checkpoint import Precision
 from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
 from sleep2vec.tasks.alignment import AlignmentConfig
+from sleep2vec.tasks.probing import ProbeConfig
 from sleep2vec.tasks.staging import StagingConfig
 from sleep2vec.training.optimizer import OptimizerConfig
 from sleep2vec.training.runner import RunConfig
@@ -31,6 +32,7 @@ class PretrainRecipe(_Strict):
     optimizer: OptimizerConfig = OptimizerConfig()
     run: RunConfig
     split: SplitConfig = SplitConfig()
+    probes: ProbeConfig = ProbeConfig()
 
     @model_validator(mode="after")
     def _two_to_align(self) -> Self:

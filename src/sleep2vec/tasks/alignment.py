@@ -49,6 +49,9 @@ class AlignmentConfig(BaseModel):
     other_site: Annotated[float, Field(gt=0)] = 0.8
     temporal: TemporalConfig = TemporalConfig()
     masked_share: Annotated[float, Field(ge=0, lt=1, description="tokens replaced by the mask embedding")] = 0.15
+    displaced_tokens: Annotated[
+        int, Field(ge=0, description="each view begins at a moment of its own, up to so many tokens into the window")
+    ] = 0
     window_weight: Annotated[float, Field(ge=0, description="of the contrast of whole windows ([CLS])")] = 0.1
 
     @model_validator(mode="after")

@@ -28,6 +28,7 @@ from sleep2vec.objectives import (
     same_person,
 )
 from sleep2vec.tasks.alignment import Aligner, AlignmentConfig, ObjectiveName, Reconstructor
+from sleep2vec.tasks.displacement import displaced
 
 
 class Objective(Protocol):
@@ -113,13 +114,17 @@ class Reconstruction:
 
 
 def _embedded(module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Views:
-    """Mask tokens of all views independently, encode, and gather what every process has."""
+    """Displace and mask all views independently, encode, and gather of the moments they share what everybody has."""
     gathering = _gathering(batch)
-    embedded = module(batch, _hidden(batch, config.masked_share, draw))
+    moved = displaced(batch, config.displaced_tokens, draw)
+    embedded = module(moved.batch, _hidden(moved.batch, config.masked_share, draw))
     return Views(
-        [gathering.whole(tokens_BLD) for tokens_BLD, _ in embedded],
+        [gathering.whole(tokens_BLD[:, place]) for (tokens_BLD, _), place in zip(embedded, moved.shared, strict=True)],
         [gathering.whole(window_BD) for _, window_BD in embedded],
-        [gathering.whole(view.valid_BL) for view in batch.views],
+        [
+            gathering.whole(view.valid_BL[:, place])
+            for view, place in zip(moved.batch.views, moved.shared, strict=True)
+        ],
         gathering,
     )
 

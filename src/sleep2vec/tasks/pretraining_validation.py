@@ -30,7 +30,7 @@ def retrieval_by_pair(module: nn.Module, source: PairSource, temperature: float)
     Of each pair, as ``validation/<number>_<first>_<second>``: the loss (plain InfoNCE), top-1 retrieval of simultaneous
     tokens and its chance, and the alignment of partners. Of each modality, as ``validation/<number>_<modality>``:
     uniformity, spread and effective rank of its tokens. Of each of these numbers the mean, as ``validation/<number>``;
-    and ``validation/collapse``, see `metrics.collapse`.
+    and ``validation/collapse``, see `metrics.collapse`, with the ``most_rank`` that any of them could have.
     """
     module.eval()
     device = next(module.parameters()).device
@@ -59,6 +59,7 @@ def retrieval_by_pair(module: nn.Module, source: PairSource, temperature: float)
         numbers[f"validation/{kind}"] = float(np.nanmean(values)) if not np.isnan(values).all() else float("nan")
     found = diagnosed(shapes, numbers["validation/top1"], numbers["validation/chance"])
     numbers["validation/collapse"] = float(found.collapse)
+    numbers["validation/most_rank"] = float(min(shape.most_rank for shape in shapes.values()))
     if found.sentence is not None:
         _LOGGER.warning("%s.", found.sentence)
     return numbers

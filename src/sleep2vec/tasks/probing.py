@@ -93,8 +93,9 @@ class Probing:
         if self._windows and not self._possible:
             _LOGGER.warning("probes need scikit-learn, which sleep2vec[train] brings; nothing is probed.")
 
-    def __call__(self, encoder: nn.Module) -> dict[str, float]:
-        """Numbers to log of the encoder as it is, under ``probes/``, and of its beginning, under ``untrained/``."""
+    def __call__(self, module: nn.Module) -> dict[str, float]:
+        """Numbers to log of a module's encoder, under ``probes/``, and of its beginning, under ``untrained/``."""
+        encoder = module.encoder
         assert isinstance(encoder, Encoder)
         if not self._possible:
             return {}
