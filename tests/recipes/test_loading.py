@@ -13,7 +13,13 @@ from sleep2vec.recipes.schema import AdaptRecipe, FinetuneRecipe, PretrainRecipe
 from sleep2vec.vocabulary.errors import RecipeError
 
 PLACES = ("store=/data/store", "out=/data/run")
+ABLATIONS = (
+    "conv", "infonce", "leave-one-out", "mlp", "no-displacement", "no-temporal", "reconstruction", "recurrent",
+)  # fmt: skip
 SHIPPED = {
+    **{f"ablation-{name}": (PretrainRecipe, PLACES) for name in ABLATIONS},
+    "paper-large": (PretrainRecipe, PLACES),
+    "small": (PretrainRecipe, PLACES),
     "adapt-wearable": (AdaptRecipe, (*PLACES, "pretrained=/data/model")),
     "paper-base": (PretrainRecipe, PLACES),
     "tiny-demo": (PretrainRecipe, PLACES),
