@@ -47,8 +47,8 @@ class PairConfig(BaseModel):
     balance: Annotated[
         Balance,
         Field(
-            description="a batch's next person comes from any night with equal chance, or from any cohort or site, as long "
-            "as it has people left"
+            description="a batch's next person comes from any night with equal chance, or from any cohort or site, as "
+            "long as it has people left"
         ),
     ] = "nights"
     pair_schedule: Annotated[

@@ -44,7 +44,7 @@ def calibrate(
             Window(row.night_id, int(draw.integers(row.n_tokens - length + 1)), length)
             for row, length in zip(rows, lengths, strict=True)
         ]
-        view = reader.view(windows, name, max(lengths))
+        view = reader.view(windows, name, max(lengths)).to(torch.device("cpu"))
         valid_NS = view.values_BLS[view.valid_BL]
         if len(valid_NS) > 1:
             features_NF = valid_NS if view.are_features else encoder.front_end(name, valid_NS)
