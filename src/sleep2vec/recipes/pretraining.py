@@ -75,7 +75,10 @@ def _run(
     keeps = recipe.batches.keep_features
     reader = WindowReader(store, module.encoder.front_end if keeps else None, recipe.batches.feature_folder)
     reader.prepare((*split.train, *split.validation), modalities)
-    source = PairSource(reader, split.train, modalities, recipe.batches, recipe.run.seed)
+    n_batches = recipe.run.steps * recipe.run.accumulate
+    source = PairSource(
+        reader, split.train, modalities, recipe.batches, recipe.run.seed, n_steps=n_batches, share=world.share
+    )
     calibrate(module.encoder, reader, split.train, recipe.run.seed, module.calibrate)
     work = alignment_work(
         module, source, _validation(reader, split.validation, recipe), recipe.alignment, recipe.run, rates={}
