@@ -84,7 +84,7 @@ def _run(
     source = PairSource(
         reader, split.train, modalities, recipe.batches, recipe.run.seed, n_steps=n_steps, share=world.share
     )
-    calibrate(module.encoder, reader, split.train, recipe.run.seed, module.calibrate)
+    calibrate(module.encoder, reader, split.train, recipe.run.seed, also=module.calibrate)
     work = alignment_work(
         module, source, _validation(reader, split.validation, recipe), recipe.alignment, recipe.run, rates={}
     )
