@@ -87,6 +87,17 @@ def random_model(config: ModelConfig, reader: WindowReader, night_ids: Sequence[
     return Pretrained(encoder.eval(), Projection(encoder.width, config.projection).eval())
 
 
+def random_like(model: Pretrained, seed: int) -> Pretrained:
+    """The same encoder before its first step: random weights, and the usual sizes that it was calibrated with."""
+    config = model.encoder.config
+    torch.manual_seed(1_000 + seed)
+    encoder = Encoder(config)
+    known = dict(model.encoder.named_buffers())
+    for name, buffer in encoder.named_buffers():
+        buffer.copy_(known[name])
+    return Pretrained(encoder.eval(), Projection(encoder.width, config.projection).eval())
+
+
 def front_end_of(encoder: Encoder) -> Representation:
     """The features before anything learned: (B, L, F)."""
     return lambda modality, view: view.values_BLS if view.are_features else encoder.front_end(modality, view.values_BLS)

@@ -24,14 +24,14 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from fine_tuned import staged, tuning
-from frozen_features import Floats, FrozenNight, front_end_of, frozen_nights, pretrained_model, random_model
+from frozen_features import Floats, FrozenNight, front_end_of, frozen_nights, pretrained_model, random_like
 from linear_probes import PENALTY, Standard, auroc, logistic
 from real_excerpts import accel_nights, apnea_nights, store_of
 from real_people import real_folder
 from sleep2vec.data.window import WindowReader
 from sleep2vec.inference.predictor import load
 from sleep2vec.metrics.agreement import agreement_of, confusion_matrix
-from sleep2vec.model.checkpoint import load_config, model_config
+from sleep2vec.model.checkpoint import load_config
 from sleep2vec.recipes.finetuning import run_finetuning
 from sleep2vec.recipes.loading import load_recipe
 from sleep2vec.recipes.schema import FinetuneRecipe
@@ -139,8 +139,7 @@ class Study:
         pretrained = pretrained_model(folder)
         reader = WindowReader(self.store, pretrained.encoder.front_end)
         ids = [row.night_id for row in self.store.rows]
-        # Its own usual sizes of features are of these nights; the pretrained one keeps those that it learnt with.
-        model = pretrained if arm == "pretrained" else random_model(model_config(folder, told), reader, ids, self.seed)
+        model = pretrained if arm == "pretrained" else random_like(pretrained, self.seed)
         represent = front_end_of(model.encoder) if arm == "front_end" else model.features
         return {night.row.night_id: night for night in frozen_nights(represent, reader, ids, ("ibi",), window)}
 

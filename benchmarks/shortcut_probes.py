@@ -148,14 +148,9 @@ def subject_numbers(nights: Sequence[FrozenNight], modalities: Sequence[str], si
     views = []
     for modality in modalities:
         width = next((night.windows[modality].shape[1] for night in nights if modality in night.windows), 1)
-        views.append(
-            np.concatenate(
-                [
-                    night.windows.get(modality, np.full((n, width), np.nan))
-                    for night, n in zip(nights, lengths, strict=True)
-                ]
-            )
-        )
+        unknown = (np.full((n, width), np.nan) for n in lengths)
+        x = [night.windows.get(modality, hole_WD) for night, hole_WD in zip(nights, unknown, strict=True)]
+        views.append(np.concatenate(x))
     probe = reidentification(views, person_B, half_B)
     if probe is None or probe.score.estimate is None:
         return {}
