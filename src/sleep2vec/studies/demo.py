@@ -73,7 +73,9 @@ def run_demo(folder: Path, seed: int, say: Callable[[str], None]) -> dict[str, A
         name = f"{sensors.name}{', own model' if model else ''}"
         out = folder / "predictions" / name.lower().replace(" + ", "-").replace(", ", "-").replace(" ", "-")
         chosen = ["--modalities", ",".join(sensors.modalities)] if sensors.modalities else []
-        step(f"predict, {name}", "predict", folder / "unseen" / f"{sensors.recording}.edf", *model, "--out", out, *chosen)
+        step(
+            f"predict, {name}", "predict", folder / "unseen" / f"{sensors.recording}.edf", *model, "--out", out, *chosen
+        )
         return score(json.loads((out / "result.json").read_text(encoding="utf-8")), truth_L)
 
     say(f"a {UNSEEN_HOURS:g} h night of a person no model here has seen, and the same night with the EEG lost halfway")
