@@ -5,7 +5,7 @@
 A window is of two modalities, one wide (3,840 samples a token) and one narrow (120), from random places of random
 nights. The baseline has one ``.npz`` a night (``np.savez``: not compressed, which is the faster kind; ``--compressed``
 adds the other), opens it, takes the whole channel, and cuts the window out; it neither scales nor knows validity, which
-the store's side does. Both have their files in the page cache; CPU-seconds are user + system of this process, the median
+the store's side does. Both have files in the page cache; CPU-seconds are user + system of this process, the median
 of several rounds in turn. ``--cold`` empties the page cache of the store's files before each round and tells wall time.
 
 The last part draws batches of 320 from a made-up manifest of 42,249 nights.
