@@ -82,9 +82,7 @@ def test_shares_that_are_no_batch_are_refused_in_every_process(told):
 
 
 def test_a_share_of_a_batch_is_refused_where_nobody_holds_the_rest():
-    with pytest.raises(
-        UsageError, match="the 1 process at work holds windows 0 to 2 of a batch of 7"
-    ):
+    with pytest.raises(UsageError, match="the 1 process at work holds windows 0 to 2 of a batch of 7"):
         Gathering(slice(0, 2), 7, 5, torch.device("cpu"))
 
 
