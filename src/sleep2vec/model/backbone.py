@@ -10,9 +10,10 @@ from typing import Literal
 from torch import Tensor, nn
 
 from sleep2vec.model.attention import RotaryAttention
+from sleep2vec.model.recurrent import Recurrent
 from sleep2vec.model.sizes import Size
 
-BackboneName = Literal["transformer"]
+BackboneName = Literal["transformer", "recurrent"]
 
 
 class TransformerLayer(nn.Module):
@@ -52,5 +53,5 @@ class Transformer(nn.Module):
 
 
 BACKBONES: MappingProxyType[BackboneName, Callable[[Size, float], nn.Module]] = MappingProxyType(
-    {"transformer": Transformer}
+    {"transformer": Transformer, "recurrent": Recurrent}
 )
