@@ -174,7 +174,7 @@ def test_the_execution_check_sees_what_it_should(source, found):
 def test_the_list_names_every_folder():
     folders = {path.relative_to(SOURCE).parts[0] for path in sources() if path.parent != SOURCE}
     assert folders - set(LAYERS) == set()
-    assert {path.name for path in SOURCE.glob("*.py")} == {"__init__.py"}
+    assert {path.name for path in SOURCE.glob("*.py")} == {"__init__.py", "__main__.py"}
 
 
 def test_the_list_is_the_one_of_the_architecture(shared: Path):

@@ -8,9 +8,10 @@ from hypothesis import strategies as st
 from made_nights import made_night, store_of
 
 from sleep2vec.data.metadata import metadata_of
-from sleep2vec.data.scaling import LIMIT, scaled
-from sleep2vec.data.window import Window, WindowReader, view_of_night
+from sleep2vec.data.scaling import LIMIT, gain_and_bias, scale_integers, scaled
+from sleep2vec.data.window import View, Window, WindowReader, view_of_night
 from sleep2vec.model.encoder import Encoder, ModelConfig
+from sleep2vec.store.manifest import SignalConstants
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.subject import Subject
 
@@ -32,11 +33,11 @@ def store(tmp_path_factory):
 @settings(deadline=None, max_examples=50)
 @given(st.sampled_from(list(MODALITIES)), st.floats(-1e3, 1e3), st.floats(0.3, 1e3), st.integers(0, 99))
 def test_scaling_is_the_door_of_the_method(name, centre, spread, seed):
-    """method.md 2: SpO2 and IBI by fixed constants, the others by the night's own; clipped; the input is left alone."""
+    """method.md 2: SpO2, IBI, actigraphy by fixed constants, the others by the night's own; clipped; not in place."""
     samples = (centre + 8 * spread * np.random.default_rng(seed).standard_normal((2, 50))).astype(np.float32)
     before = samples.copy()
     result = scaled(samples, name, centre, spread)
-    fixed = {"spo2": (95.0, 3.0), "ibi": (0.9, 0.15)}
+    fixed = {"spo2": (95.0, 3.0), "ibi": (0.9, 0.15), "actigraphy": (0.0, 0.02)}
     used_centre, used_spread = fixed.get(name, (centre, spread))
     expected = np.clip((samples.astype(np.float64) - used_centre) / used_spread, -LIMIT, LIMIT)
     np.testing.assert_allclose(result, expected, atol=1e-3)
@@ -45,6 +46,36 @@ def test_scaling_is_the_door_of_the_method(name, centre, spread, seed):
 
 def test_a_night_without_spread_is_not_divided_by_zero():
     assert np.array_equal(scaled(np.full((1, 3), 4.0, np.float32), "eeg", 4.0, 0.0), np.zeros((1, 3)))
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from(list(MODALITIES)),
+    st.floats(1e-6, 10),
+    st.floats(-1e3, 1e3),
+    st.floats(-1e3, 1e3),
+    st.just(0.0) | st.floats(1e-3, 1e3),
+    st.integers(0, 99),
+)
+def test_the_stores_integers_are_scaled_as_its_samples(name, scale, offset, centre, spread, seed):
+    """One gain and one bias, on the host or on the device: the judge is the definition, in float64."""
+    constants = SignalConstants(1.0, scale, offset, centre, spread, "", "")
+    integers_LS = np.random.default_rng(seed).integers(-32767, 32768, (3, 50)).astype("<i2")
+    integers_LS[0, :2] = -32767, 32767
+    table = MODALITIES[name]
+    used = (centre, spread or 1.0) if table.night_scaled else (table.centre, table.spread)
+    expected_LS = np.clip((integers_LS * np.float64(scale) + offset - used[0]) / used[1], -LIMIT, LIMIT)
+    # float32 knows the terms to 6e-8 of their size.
+    tolerance = 3e-7 * (32767 * scale + abs(offset) + abs(used[0])) / used[1] + 1e-6
+    gain, bias = gain_and_bias(name, constants)
+    here_LS = np.empty(integers_LS.shape, dtype=np.float32)
+    scale_integers(integers_LS, gain, bias, here_LS)
+    np.testing.assert_allclose(here_LS, expected_LS, rtol=0, atol=tolerance)
+    valid_BL = torch.tensor([[True, False, True]])
+    there = View(torch.from_numpy(integers_LS)[None], valid_BL, scaling_B2=torch.tensor([[gain, bias]]))
+    moved_BLS = there.to(torch.device("cpu")).values_BLS.numpy()
+    np.testing.assert_allclose(moved_BLS[0, ::2], expected_LS[::2], rtol=0, atol=tolerance)
+    assert not moved_BLS[0, 1].any()
 
 
 # --- windows ----------------------------------------------------------------------------------------------------
@@ -72,6 +103,19 @@ def test_a_night_in_memory_gives_what_its_store_gives(store):
         direct = view_of_night(NIGHTS[0], name, 5, 12)
         assert torch.equal(read.valid_BL, direct.valid_BL)
         torch.testing.assert_close(read.values_BLS, direct.values_BLS, rtol=0, atol=1e-3)
+
+
+def test_integers_for_a_device_become_the_same_view(store):
+    windows = [Window("n0", 7, 20), Window("n2", 0, 30), Window("n1", 3, 22)]
+    for name in ("spo2", "resp"):
+        here = WindowReader(store).view(windows, name, 30)
+        sent = WindowReader(store, as_integers=True).view(windows, name, 30)
+        assert sent.values_BLS.dtype == torch.int16
+        there = sent.to(torch.device("cpu"))
+        assert torch.equal(here.valid_BL, there.valid_BL)
+        torch.testing.assert_close(here.values_BLS, there.values_BLS, rtol=0, atol=1e-5)
+        some = torch.tensor([2, 0])
+        assert torch.equal(sent.rows(some).to(torch.device("cpu")).values_BLS, there.values_BLS[some])
 
 
 def test_a_night_without_the_modality_is_invalid_throughout(store):

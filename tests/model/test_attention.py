@@ -5,7 +5,7 @@ import pytest
 import torch
 from plain_attention import plain_attention, plain_rotated
 
-from sleep2vec.model.attention import RotaryAttention, rotated
+from sleep2vec.model.attention import RotaryAttention, attended, rotated
 
 
 def random(*shape, seed=0):
@@ -61,3 +61,45 @@ def test_attention_is_a_softmax_over_the_readable_tokens(heads):
 def test_a_width_that_does_not_divide_is_refused():
     with pytest.raises(ValueError, match="width 24 must be divisible by twice the 8 heads"):
         RotaryAttention(24, 8, 0.0)
+
+
+def judged(query, key, value, readable):
+    """(attended, its gradients) in float64, spelled out."""
+    query, key, value = (x.detach().double().requires_grad_() for x in (query, key, value))
+    scores = query @ key.mT / query.shape[-1] ** 0.5
+    weights = torch.where(readable[:, None, None], scores.exp(), 0.0)
+    mixed = weights / weights.sum(-1, keepdim=True) @ value
+    mixed.square().sum().backward()
+    return mixed, query.grad, key.grad, value.grad
+
+
+@pytest.mark.parametrize(("dtype", "error"), [(torch.float32, 1e-6), (torch.bfloat16, 2**-6)])
+@pytest.mark.parametrize("n_tokens", [1, 121, 700])
+def test_every_way_of_attending_gives_the_same(dtype, error, n_tokens):
+    """On a CPU 16-bit numbers take another way than 32-bit ones."""
+    query, key, value = (random(2, 3, n_tokens, 16, seed=seed).to(dtype).requires_grad_() for seed in (1, 2, 3))
+    readable = torch.rand(2, n_tokens, generator=torch.Generator().manual_seed(1)) < 0.6
+    readable[:, 0] = True
+    mixed = attended(query, key, value, readable)
+    mixed.double().square().sum().backward()
+    expected = judged(query, key, value, readable)
+    for got, wanted in zip((mixed, query.grad, key.grad, value.grad), expected, strict=True):
+        assert (got.double() - wanted).norm() < error * max(wanted.norm(), expected[0].norm())
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_dropout_removes_weights_after_the_softmax_and_keeps_the_mean(dtype):
+    """With one-hot values attention returns its weights: dropped ones are 0, the others 1 / (1 - share) as large."""
+    torch.manual_seed(0)
+    query, key = (random(400, 1, 9, 8, seed=seed).to(dtype) for seed in (1, 2))
+    value = torch.eye(9, 8, dtype=dtype).expand(400, 1, 9, 8)
+    readable = torch.ones(400, 9, dtype=torch.bool)
+    readable[:, 5] = False
+    whole, dropped = (attended(query, key, value, readable, share).double() for share in (0.0, 0.25))
+    assert (dropped[..., 5] == 0).all()
+    seen = whole[..., [0, 1, 2, 3, 4, 6, 7]], dropped[..., [0, 1, 2, 3, 4, 6, 7]]
+    kept = seen[1] != 0
+    torch.testing.assert_close(
+        seen[1][kept], seen[0][kept] / 0.75, rtol=0.02 if dtype == torch.bfloat16 else 1e-5, atol=0
+    )
+    assert abs(float(kept.double().mean()) - 0.75) < 5 * (0.75 * 0.25 / kept.numel()) ** 0.5

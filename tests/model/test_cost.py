@@ -11,7 +11,7 @@ from sleep2vec.model.backbone import BACKBONES
 from sleep2vec.model.cost import NIGHT_TOKENS, STEP_TOKENS, STEP_WINDOWS, _at, _night_flops
 from sleep2vec.model.encoder import Encoder, ModelConfig
 from sleep2vec.model.sizes import SIZES
-from sleep2vec.vocabulary.modalities import MODALITIES
+from sleep2vec.vocabulary.modalities import CORE, MODALITIES
 
 cost_of = functools.cache(costs.cost_of)  # each takes a second or two
 WIDE, NARROW, PROJECTION = 3840, 120, 128
@@ -30,7 +30,7 @@ def backbone_products(L, D, layers):
 @pytest.mark.parametrize("size", SIZES)
 def test_a_night_of_nine_modalities_takes_what_a_hand_counts(size):
     D, layers = SIZES[size].width, SIZES[size].layers
-    samples = [modality.samples_per_token for modality in MODALITIES.values()]
+    samples = [MODALITIES[name].samples_per_token for name in CORE]
     cost = cost_of(ModelConfig(size=size, tokenizer="mlp", projection=PROJECTION))
     backbone = 2 * len(samples) * backbone_products(1 + NIGHT_TOKENS, D, layers)
     assert cost.night_backbone_flops == backbone

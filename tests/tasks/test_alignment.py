@@ -9,7 +9,8 @@ from plain_dash import plain_loss, plain_same_person, plain_weights
 from sleep2vec.data.pairs import PairConfig, PairSource
 from sleep2vec.data.window import View, WindowReader
 from sleep2vec.model.encoder import ModelConfig
-from sleep2vec.tasks.pretraining import Aligner, AlignmentConfig, alignment_loss, retrieval_by_pair
+from sleep2vec.tasks.pretraining import Aligner, AlignmentConfig, alignment_loss
+from sleep2vec.tasks.pretraining_validation import retrieval_by_pair
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.subject import Subject
 
@@ -44,7 +45,7 @@ def aligner(same_tokenizers=False):
 
 def test_identical_views_find_each_other_always(store):
     """Both views the same numbers through the same weights: similarity 1 with itself, less with any other window."""
-    numbers = retrieval_by_pair(aligner(same_tokenizers=True), source(store), AlignmentConfig())
+    numbers = retrieval_by_pair(aligner(same_tokenizers=True), source(store), 0.2)
     assert numbers["validation/top1"] == numbers["validation/top1_airflow_belt"] == 1.0
     assert numbers["validation/loss"] < np.log(6)
 
@@ -60,7 +61,7 @@ def test_views_of_other_windows_do_not_find_each_other(store):
 
     shifted = source(store)
     shifted.__class__ = Shifted
-    numbers = retrieval_by_pair(aligner(same_tokenizers=True), shifted, AlignmentConfig())
+    numbers = retrieval_by_pair(aligner(same_tokenizers=True), shifted, 0.2)
     assert numbers["validation/top1"] == 0.0
 
 

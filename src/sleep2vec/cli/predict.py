@@ -13,7 +13,10 @@ NAME = "predict"
 
 def command(
     file: Annotated[Path, typer.Argument(help="The recording (EDF, EDF+, BDF).")],
-    model: Annotated[Path, typer.Option(help="Folder of a fine-tuned model.")],
+    model: Annotated[
+        Path | None,
+        typer.Option(help="Folder of a fine-tuned model. Default: small-staging, which comes with sleep2vec."),
+    ] = None,
     modalities: Annotated[
         str | None, typer.Option(help="Use only these, with commas: for example ibi,resp. Default: all there are.")
     ] = None,
@@ -33,8 +36,8 @@ def command(
     wanted = None if modalities is None else parse_modalities(modalities.split(","))
     from sleep2vec.inference.predictor import load
 
-    loaded = load(model)
-    night = harmonize(read(file), night_id=file.stem, modalities=wanted)
+    loaded = load() if model is None else load(model)
+    night = harmonize(read(file), night_id=file.stem, modalities=wanted or loaded.modalities)
     result = loaded.predict(night, modalities=wanted)
     paths = result.save(out or file.parent / f"{file.stem}-sleep2vec")
     if as_json:

@@ -29,6 +29,11 @@ class NightBatch:
     sensors_BM: tuple[tuple[str, ...], ...]
     night_ids: tuple[str, ...]
 
+    def pin_memory(self) -> "NightBatch":
+        """The same in memory that a CUDA device copies from by itself."""
+        views = {name: view.pin_memory() for name, view in self.views.items()}
+        return NightBatch(views, self.stages_BL.pin_memory(), self.sensors_BM, self.night_ids)
+
     def to(self, device: torch.device) -> "NightBatch":
         views = {name: view.to(device) for name, view in self.views.items()}
         return NightBatch(views, self.stages_BL.to(device), self.sensors_BM, self.night_ids)
@@ -53,11 +58,13 @@ class NightSource:
     def batch(self, step: int) -> NightBatch:
         """Random windows; nights are taken in a fresh random order once all were seen."""
         n = len(self._night_ids)
+        places = range(step * self._batch_windows, (step + 1) * self._batch_windows)
+        rounds = range(places[0] // n, places[-1] // n + 1)
+        orders = {number: np.random.default_rng([self._seed, 0, number]).permutation(n) for number in rounds}
         windows = []
-        for place in range(step * self._batch_windows, (step + 1) * self._batch_windows):
-            order = np.random.default_rng([self._seed, 0, place // n]).permutation(n)
+        for place in places:
             draw = np.random.default_rng([self._seed, 1, place])
-            row = self._store.row(self._night_ids[order[place % n]])
+            row = self._store.row(self._night_ids[orders[place // n][place % n]])
             n_tokens = min(self._window_tokens, row.n_tokens)
             windows.append(Window(row.night_id, int(draw.integers(row.n_tokens - n_tokens + 1)), n_tokens))
         return self.batch_of(windows)

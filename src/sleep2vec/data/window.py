@@ -3,14 +3,17 @@
 Dimension letters: B windows, M modalities, L tokens, S samples of a token.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
-from sleep2vec.data.scaling import scaled
+from sleep2vec.data.features import FeatureCache, FrontEnd
+from sleep2vec.data.scaling import LIMIT, gain_and_bias, scale_integers, scaled
 from sleep2vec.store.reader import Store
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.night import Night
@@ -33,27 +36,41 @@ class View:
         values_BLS: Scaled samples, or features of them (see `FrontEnd`); 0 where invalid or padded.
         valid_BL: Tokens that may be read; False in the padding.
         are_features: Whether `values_BLS` already went through the front end.
+        scaling_B2: Where `values_BLS` are integers of a store, what makes scaled samples of each window's (see
+            `gain_and_bias`); `to` does that, on the device. Nobody reads a view before.
     """
 
     values_BLS: Tensor
     valid_BL: Tensor
     are_features: bool = False
+    scaling_B2: Tensor | None = None
 
     def to(self, device: torch.device) -> "View":
         values_BLS, valid_BL = (x.to(device, non_blocking=True) for x in (self.values_BLS, self.valid_BL))
-        return View(values_BLS, valid_BL, self.are_features)
+        if self.scaling_B2 is None:
+            return View(values_BLS, valid_BL, self.are_features)
+        gain_B, bias_B = self.scaling_B2.to(device, non_blocking=True).unbind(dim=1)
+        values_BLS = values_BLS.float().mul_(gain_B[:, None, None]).add_(bias_B[:, None, None]).clamp_(-LIMIT, LIMIT)
+        return View(values_BLS.masked_fill_(~valid_BL[..., None], 0.0), valid_BL)
+
+    def pin_memory(self) -> "View":
+        """The same in memory that a CUDA device copies from by itself."""
+        scaling_B2 = None if self.scaling_B2 is None else self.scaling_B2.pin_memory()
+        return View(self.values_BLS.pin_memory(), self.valid_BL.pin_memory(), self.are_features, scaling_B2)
 
     def rows(self, rows_N: Tensor) -> "View":
         """Only some windows of the batch."""
-        return View(self.values_BLS[rows_N], self.valid_BL[rows_N], self.are_features)
+        scaling_B2 = None if self.scaling_B2 is None else self.scaling_B2[rows_N]
+        return View(self.values_BLS[rows_N], self.valid_BL[rows_N], self.are_features, scaling_B2)
+
+    def moments(self, first: int, n_tokens: int) -> "View":
+        """Only some tokens of every window."""
+        place = slice(first, first + n_tokens)
+        return View(self.values_BLS[:, place], self.valid_BL[:, place], self.are_features, self.scaling_B2)
 
     def restricted(self, valid_BL: Tensor) -> "View":
         """The same values with other tokens readable."""
-        return View(self.values_BLS, valid_BL, self.are_features)
-
-
-FrontEnd = Callable[[str, Tensor], Tensor]
-"""(modality, (L, S) scaled samples) -> (L, F): what a tokenizer computes before anything learned."""
+        return View(self.values_BLS, valid_BL, self.are_features, self.scaling_B2)
 
 
 class WindowReader:
@@ -61,30 +78,46 @@ class WindowReader:
 
     Args:
         store: where the nights lie.
-        front_end: when given, it is applied to whole nights, once, and the features are kept in memory: a token of
-            3,840 samples becomes less than a hundred numbers, and no later step reads the disk. Meant for stores of up
-            to some hundred nights (3 MB each); larger ones leave it to the model, on the device.
+        front_end: when given, it is applied to whole nights, once for all runs, and the features are kept on disk (see
+            `FeatureCache`): a token of 3,840 samples becomes less than a hundred numbers.
+        feature_folder: where they are kept; ``STORE/features`` by default.
+        as_integers: leave samples as the store's integers, for a device to scale: half as much to copy, see `View`.
     """
 
-    def __init__(self, store: Store, front_end: FrontEnd | None = None) -> None:
+    def __init__(
+        self,
+        store: Store,
+        front_end: FrontEnd | None = None,
+        feature_folder: Path | None = None,
+        *,
+        as_integers: bool = False,
+    ) -> None:
         self.store = store
-        self._front_end = front_end
-        self._kept: dict[tuple[str, str], Tensor] = {}
+        self._features = None if front_end is None else FeatureCache(store, front_end, feature_folder)
+        self._as_integers = as_integers
+
+    def prepare(self, night_ids: Sequence[str], modalities: Sequence[str]) -> int:
+        """Compute with all cores what is to be kept of some nights and is not there; returns how many files."""
+        return 0 if self._features is None else self._features.prepare(night_ids, modalities)
+
+    def expect(self, windows: Sequence[Window], modalities: Sequence[str]) -> None:
+        """Tell the system what will be read, so that a cold disk works on all of it at once."""
+        for modality in modalities:
+            if not self._keeps(modality):
+                for _, window in self._holders(windows, modality):
+                    self.store.expect(window.night_id, modality, window.first, window.n_tokens)
 
     def view(self, windows: Sequence[Window], modality: str, n_tokens: int) -> View:
         """One modality of several windows, each padded to `n_tokens`; a night that lacks it is invalid throughout."""
-        parts = [self._values(window, modality) for window in windows]
-        width = next((part.shape[1] for part in parts if part is not None), MODALITIES[modality].samples_per_token)
-        values_BLS = torch.zeros(len(windows), n_tokens, width)
-        valid_BL = torch.zeros(len(windows), n_tokens, dtype=torch.bool)
-        for index, (window, part_LS) in enumerate(zip(windows, parts, strict=True)):
-            if part_LS is None:
-                continue
-            place = slice(0, window.n_tokens)
-            valid_L = torch.from_numpy(self.store.valid(window.night_id, modality, window.first, window.n_tokens))
-            valid_BL[index, place] = valid_L
-            values_BLS[index, place] = torch.where(valid_L[:, None], part_LS, 0.0)
-        return View(values_BLS, valid_BL, self._front_end is not None and any(part is not None for part in parts))
+        holders = self._holders(windows, modality)
+        valid_BL = np.zeros((len(windows), n_tokens), dtype=np.bool_)
+        for b, window in holders:
+            valid_BL[b, : window.n_tokens] = self.store.valid(window.night_id, modality, window.first, window.n_tokens)
+        if holders and self._keeps(modality):
+            return View(self._features_of(holders, modality, valid_BL), torch.from_numpy(valid_BL), are_features=True)
+        if self._as_integers:
+            return self._integers_of(holders, modality, valid_BL)
+        return View(self._samples_of(holders, modality, valid_BL), torch.from_numpy(valid_BL))
 
     def stages(self, windows: Sequence[Window], n_tokens: int) -> Tensor:
         """(B, n_tokens) float stage codes, NaN where unscored or padded."""
@@ -93,21 +126,40 @@ class WindowReader:
             stages_BL[index, : window.n_tokens] = self.store.stages(window.night_id, window.first, window.n_tokens)
         return torch.from_numpy(stages_BL)
 
-    def _values(self, window: Window, modality: str) -> Tensor | None:
-        if modality not in self.store.row(window.night_id).signals:
-            return None
-        if self._front_end is None:
-            return self._samples(window, modality)
-        key = (window.night_id, modality)
-        if key not in self._kept:
-            whole = Window(window.night_id, 0, self.store.row(window.night_id).n_tokens)
-            self._kept[key] = self._front_end(modality, self._samples(whole, modality))
-        return self._kept[key][window.first : window.first + window.n_tokens]
+    def _holders(self, windows: Sequence[Window], modality: str) -> list[tuple[int, Window]]:
+        """The windows whose night has the modality, and their places."""
+        return [(b, window) for b, window in enumerate(windows) if modality in self.store.row(window.night_id).signals]
 
-    def _samples(self, window: Window, modality: str) -> Tensor:
-        constants = self.store.row(window.night_id).signals[modality]
-        raw_LS = self.store.samples(window.night_id, modality, window.first, window.n_tokens)
-        return torch.from_numpy(scaled(raw_LS, modality, constants.centre, constants.spread))
+    def _keeps(self, modality: str) -> bool:
+        return self._features is not None and self._features.holds(modality)
+
+    def _features_of(self, holders: Sequence[tuple[int, Window]], modality: str, valid_BL: NDArray[np.bool_]) -> Tensor:
+        assert self._features is not None
+        parts = [self._features.window(w.night_id, modality, w.first, w.n_tokens) for _, w in holders]
+        values_BLF = np.zeros((*valid_BL.shape, parts[0].shape[1]), dtype=np.float32)
+        for (b, window), part_LF in zip(holders, parts, strict=True):
+            values_BLF[b, : window.n_tokens] = part_LF
+        values_BLF[~valid_BL] = 0.0
+        return torch.from_numpy(values_BLF)
+
+    def _samples_of(self, holders: Sequence[tuple[int, Window]], modality: str, valid_BL: NDArray[np.bool_]) -> Tensor:
+        values_BLS = np.zeros((*valid_BL.shape, MODALITIES[modality].samples_per_token), dtype=np.float32)
+        for b, window in holders:
+            gain, bias = gain_and_bias(modality, self.store.row(window.night_id).signals[modality])
+            integers_LS = self.store.integers(window.night_id, modality, window.first, window.n_tokens)
+            scale_integers(integers_LS, gain, bias, values_BLS[b, : window.n_tokens])
+        values_BLS[~valid_BL] = 0.0
+        return torch.from_numpy(values_BLS)
+
+    def _integers_of(self, holders: Sequence[tuple[int, Window]], modality: str, valid_BL: NDArray[np.bool_]) -> View:
+        values_BLS = np.zeros((*valid_BL.shape, MODALITIES[modality].samples_per_token), dtype=np.int16)
+        scaling_B2 = np.zeros((len(valid_BL), 2), dtype=np.float32)
+        for b, window in holders:
+            scaling_B2[b] = gain_and_bias(modality, self.store.row(window.night_id).signals[modality])
+            values_BLS[b, : window.n_tokens] = self.store.integers(
+                window.night_id, modality, window.first, window.n_tokens
+            )
+        return View(torch.from_numpy(values_BLS), torch.from_numpy(valid_BL), scaling_B2=torch.from_numpy(scaling_B2))
 
 
 def view_of_night(night: Night, modality: str, first: int, n_tokens: int) -> View:

@@ -7,6 +7,7 @@ from types import MappingProxyType
 from sleep2vec.cohorts.labels import ChannelRules, LabelReading, duplicates_in
 from sleep2vec.harmonization.clocks import MOST_PPM
 from sleep2vec.vocabulary.recording import Recording, Signal
+from sleep2vec.vocabulary.units import g_per_unit
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,7 @@ SLOWEST: Mapping[str, SlowLimit] = MappingProxyType(
         "ecg": SlowLimit(64.0, f"QRS complexes reach 30 Hz, and {_FAST}"),
         "ppg": SlowLimit(16.0, f"a pulse wave reaches 8 Hz, and {_FAST}"),
         "reference": SlowLimit(20.0, _FAST),
+        "actigraphy": SlowLimit(10.5, f"movements of a wrist reach 4 Hz and more, and {_FAST}"),
         **dict.fromkeys(
             ("nasal_pressure", "airflow", "thermistor", "abdomen", "thorax", "rip_sum"), SlowLimit(4.0, _BREATHING)
         ),
@@ -79,6 +81,11 @@ def _refusal(signal: Signal, reading: LabelReading) -> str | None:
         return "it holds no samples"
     if not signal.rate_hz > 0:
         return f"its rate of {signal.rate_hz:g} Hz is not a rate"
+    if reading.kind == "actigraphy" and signal.unit.strip() and g_per_unit(signal.unit) is None:
+        return (
+            f"in {signal.unit.strip()}, which is no acceleration: what a device counts means nothing beside another's, "
+            "and no factor brings it to g"
+        )
     limit = SLOWEST.get(reading.kind)
     # A clock that was mended (`clocks`) may have left a rate a thousandth below the stated one.
     if limit is None or signal.rate_hz >= limit.rate_hz * (1 - MOST_PPM / 1e6):

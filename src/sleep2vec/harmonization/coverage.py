@@ -14,6 +14,7 @@ from sleep2vec.harmonization.align import Grid
 from sleep2vec.harmonization.channel_match import Channel, match_channels
 from sleep2vec.harmonization.sensors import Sensors
 from sleep2vec.vocabulary.modalities import MODALITIES
+from sleep2vec.vocabulary.night import derivation
 from sleep2vec.vocabulary.recording import Recording
 
 _MOST_FAILURES = 10
@@ -103,14 +104,14 @@ class Coverage:
     def words(self) -> str:
         """For a person: modalities first, then labels that nobody knows, that serve, and that do not."""
         lines = [f"{self.n_files} recordings, labels read by the rules of {self.cohort}", ""]
-        lines.append(f"{'modality':<9}{'files':>7}{'share':>7}  first choice (files)")
+        lines.append(f"{'modality':<11}{'files':>7}{'share':>7}  first choice (files)")
         for name, choices in self.first_choices.items():
             held = self.n_files - choices[None]
             told = [f"{label} ({n})" for label, n in choices.most_common(5) if label is not None]
             more = len(choices) - (None in choices) - 4
             told = [*told[:4], f"and {more} more"] if more > 1 else told
             share = f"{held / self.n_files:.0%}" if self.n_files else "-"
-            lines.append(f"{name:<9}{held:>7}{share:>7}  {', '.join(told) or '-'}")
+            lines.append(f"{name:<11}{held:>7}{share:>7}  {', '.join(told) or '-'}")
         labels = self._by_use()
         lines += _label_table(_UNKNOWN_TITLE, [label for label in labels if label.kind is None])
         lines += _label_table("labels that can serve", [label for label in labels if label.taken])
@@ -146,7 +147,7 @@ def coverage_of(recordings: Iterable[tuple[str, Recording | str]], cohort: Cohor
         sensors = Sensors(channels, Grid(0.0, 1), cohort.channels)
         for name, choices in coverage.first_choices.items():
             candidates = sensors.candidates(name)
-            choices[" minus ".join(candidates[0].labels) if candidates else None] += 1
+            choices[derivation(candidates[0].labels) if candidates else None] += 1
     return coverage
 
 

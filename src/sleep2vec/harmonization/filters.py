@@ -27,7 +27,8 @@ class Band:
     high_order: int = 4
 
 
-# The EMG's upper end is the resampler's (58 Hz at 128 Hz). Breathing waves keep their harmonics to 1.5 Hz.
+# The EMG's upper end is the resampler's (58 Hz at 128 Hz). Breathing waves keep their harmonics to 1.5 Hz. A pulse wave
+# carries the breath from 0.1 Hz on, and its notch up to 16 Hz; for actigraphy see `movement`.
 BANDS: Mapping[str, Band] = MappingProxyType(
     {
         "eeg": Band(0.3, 35.0),
@@ -37,6 +38,8 @@ BANDS: Mapping[str, Band] = MappingProxyType(
         "airflow": Band(0.03, 1.5),
         "belt": Band(0.03, 1.5),
         "resp": Band(0.05, 0.7),
+        "ppg": Band(0.1, 16.0),
+        "actigraphy": Band(0.25, 5.0),
     }
 )
 MAINS_HZ = (50.0, 60.0)

@@ -11,7 +11,7 @@ from sleep2vec.harmonization.sensors import KINDS_OF, Sensors
 from sleep2vec.harmonization.waveform import Outcome
 from sleep2vec.vocabulary.errors import NoUsableChannelError
 from sleep2vec.vocabulary.modalities import MODALITIES, parse_modalities
-from sleep2vec.vocabulary.night import ChannelDecision, Night
+from sleep2vec.vocabulary.night import ChannelDecision, Night, derivation
 from sleep2vec.vocabulary.recording import Recording
 from sleep2vec.vocabulary.stages import hypnogram_of
 from sleep2vec.vocabulary.subject import Subject
@@ -137,7 +137,7 @@ def _taken_instead(channel: Channel, present: dict[str, Outcome], absent: dict[s
     serves = [name for name, kinds in KINDS_OF.items() if channel.reading.kind in kinds]
     for name in serves:
         if name in present:
-            return f"{name} is taken from {' minus '.join(present[name].provenance.channels)}"
+            return f"{name} is taken from {derivation(present[name].provenance.channels)}"
     for name in serves:
         if name in absent:
             return f"{name} is absent: {absent[name]}"

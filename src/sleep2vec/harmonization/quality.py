@@ -6,12 +6,15 @@ filter spreads it. Letters: T samples at the recording's rate, L tokens, W windo
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
 
+from sleep2vec.harmonization.beat_shape import Beats
 from sleep2vec.harmonization.contact import EVENNESS_BANDS_HZ, evenness, peakiness
+from sleep2vec.harmonization.intervals import intervals_of
 from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 
 
@@ -44,6 +47,17 @@ THRESHOLDS: Mapping[tuple[str, str], Threshold] = MappingProxyType(
         ("flat_span", "airflow"): Threshold(1e-3, _OURS + " (relative)"),
         ("flat_span", "belt"): Threshold(1e-3, _OURS + " (relative)"),
         ("flat_span", "ppg"): Threshold(1e-3, _OURS + " (relative)"),
+        # An accelerometer's own noise spans 5 mg and more; one that spans nothing for an hour lies on a table.
+        ("flat_span", "actigraphy"): Threshold(0.001, _OURS + " (g)"),
+        ("not_worn_s", "actigraphy"): Threshold(
+            3600.0, "s: the length that van Hees et al. (PLoS ONE 6:e22922, 2011) look at; sleepers lie still for less"
+        ),
+        # The magnitude of a sensor that works is gravity, whatever the posture; so much for calibration and movement.
+        ("gravity_off", "actigraphy"): Threshold(0.5, _OURS + " (g, of a token's median)"),
+        # Share of a token in accepted intervals between pulses.
+        ("pulse_share", "ppg"): Threshold(
+            0.5, _OURS + ": noise, white or brown, up to 0.40 (99 %); drawn pulse waves with movements from 0.42 (1 %)"
+        ),
         # Share of flat seconds in a token.
         ("flat_share", "*"): Threshold(0.20, _OURS),
         # An ECG is flat between beats when it is coarsely quantised.
@@ -194,6 +208,50 @@ def judge_ecg(ecg_N: NDArray[np.floating], n_tokens: int) -> dict[str, NDArray[n
         edges_L1 = np.arange(len(suspects) + 1) * per_token
         without_L[suspects] = evenness(part_N, edges_L1, rate_hz) > threshold("even_spectrum", "ecg")
     return {"no contact": without_L}
+
+
+def judge_pulse(beats: Beats, n_tokens: int) -> dict[str, NDArray[np.bool_]]:
+    """Tokens of a pulse wave too little of which lies between beats that look like beats and follow one another."""
+    middle_s, intervals_s = intervals_of(beats)
+    token = np.clip((middle_s // TOKEN_SECONDS).astype(np.int64), 0, n_tokens - 1)
+    share_L = np.bincount(token, weights=intervals_s, minlength=n_tokens) / TOKEN_SECONDS
+    return {"no pulse": share_L < threshold("pulse_share", "ppg")}
+
+
+def judge_movement(
+    magnitude_T: NDArray[np.float32],
+    missing_T: NDArray[np.bool_],
+    edges_L1: NDArray[np.int64],
+    rate_hz: float,
+    *,
+    with_gravity: bool,
+) -> Verdict:
+    """Judge the tokens of an accelerometer by its magnitude in g (T,), gaps bridged.
+
+    Args:
+        with_gravity: whether the magnitude shows gravity, which a sensor that works always does.
+    """
+    n_tokens = len(edges_L1) - 1
+    edges_W1 = np.round(np.linspace(0, edges_L1[-1], n_tokens * TOKEN_SECONDS + 1)).astype(np.int64)
+    still_W = _spans(magnitude_T, edges_W1) <= threshold("flat_span", "actigraphy")
+    long_W = _in_long_runs(still_W, min(len(still_W), round(threshold("not_worn_s", "actigraphy"))))
+    faults = {
+        "gap": _share(missing_T, edges_L1) > threshold("missing_share", "actigraphy"),
+        "not worn": long_W.reshape(n_tokens, -1).mean(axis=1) >= 0.5,
+    }
+    if with_gravity:
+        middle_L = np.array([np.median(magnitude_T[a:b]) for a, b in pairwise(edges_L1)])
+        faults["no gravity"] = np.abs(middle_L - 1.0) > threshold("gravity_off", "actigraphy")
+    return Verdict(faults)
+
+
+def _in_long_runs(true_W: NDArray[np.bool_], least: int) -> NDArray[np.bool_]:
+    """Where runs of True are at least so long."""
+    turns = np.flatnonzero(np.diff(np.concatenate([[False], true_W, [False]]))).reshape(-1, 2)
+    long_W = np.zeros(len(true_W), dtype=bool)
+    for start, end in turns:
+        long_W[start:end] = end - start >= least
+    return long_W
 
 
 def judge_coverage(known_N: NDArray[np.bool_], n_tokens: int, name: str) -> dict[str, NDArray[np.bool_]]:

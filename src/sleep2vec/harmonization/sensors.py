@@ -16,13 +16,14 @@ from sleep2vec.harmonization.filters import BANDS, describe
 from sleep2vec.harmonization.heartbeats import beats_of_ecg, beats_of_ppg
 from sleep2vec.harmonization.intervals import LONGEST_S, SHORTEST_S, intervals_of, intervals_on_grid, on_grid
 from sleep2vec.harmonization.montage import Candidate, electrode_candidates, sensor_candidates, trace_of
+from sleep2vec.harmonization.movement import movement, movement_candidates
 from sleep2vec.harmonization.oximetry import stands_still
-from sleep2vec.harmonization.quality import judge_coverage, threshold
+from sleep2vec.harmonization.quality import judge_coverage, judge_pulse, threshold
 from sleep2vec.harmonization.resample import hold
 from sleep2vec.harmonization.respiratory_rhythm import rhythm_of
 from sleep2vec.harmonization.waveform import Outcome, Prepared, finish, from_values, prepare, saturation
 from sleep2vec.vocabulary.modalities import MODALITIES
-from sleep2vec.vocabulary.night import Provenance
+from sleep2vec.vocabulary.night import Provenance, derivation
 
 # Kinds of channels (cohorts/*.yaml) a modality can be made from directly.
 KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
@@ -34,6 +35,8 @@ KINDS_OF: Mapping[str, tuple[str, ...]] = MappingProxyType(
         "airflow": ("nasal_pressure", "airflow", "thermistor"),
         "belt": ("abdomen", "thorax", "rip_sum"),
         "spo2": ("spo2",),
+        "ppg": ("ppg",),
+        "actigraphy": ("actigraphy",),
         "ibi": ("ecg", "ppg", "heart_rate"),
         "resp": ("abdomen", "thorax", "rip_sum", "nasal_pressure", "airflow", "thermistor", "ecg", "ppg"),
     }
@@ -65,7 +68,7 @@ class Sensors:
         self.tried_in: dict[int, str] = {}
         self._made: dict[str, Outcome | str] = {}
         self._beats: tuple[Beats, Outcome] | None = None
-        self._pulse_of: dict[tuple[str, ...], Beats] = {}
+        self._pulse_of: dict[tuple[int, ...], Beats] = {}
 
     def outcome(self, modality: str) -> Outcome | str:
         """The modality, or why there is none (one sentence)."""
@@ -75,6 +78,8 @@ class Sensors:
                     modality, lambda candidate: saturation(candidate, self.grid, self._pulse_rates)
                 ),
                 "ecg": self._ecg,
+                "ppg": lambda: self._best(modality, self._pulse_wave),
+                "actigraphy": self._actigraphy,
                 "ibi": self._ibi,
                 "resp": self._resp,
             }.get(modality, lambda: self._best(modality, lambda candidate: self._waveform(candidate, modality)))
@@ -84,6 +89,8 @@ class Sensors:
     def candidates(self, modality: str) -> list[Candidate]:
         """Best first, by label alone."""
         kinds = KINDS_OF[modality]
+        if modality == "actigraphy":
+            return movement_candidates(self.channels)
         if kinds[0] in _ELECTRODES and len(kinds) == 1:
             return electrode_candidates(kinds[0], self.channels, self.rules.preferences[kinds[0]])
         return sensor_candidates(self.rules.preferences.get(modality, kinds), self.channels)
@@ -112,7 +119,7 @@ class Sensors:
         for outcome in made:
             if outcome is best:
                 continue
-            title = " minus ".join(outcome.provenance.channels)
+            title = derivation(outcome.provenance.channels)
             for index in outcome.channels:
                 if len(outcome.channels) == 1:
                     self.tried[index] = f"tried and not taken, {_verdict_of(outcome)}"
@@ -195,11 +202,30 @@ class Sensors:
     def _pulses(self) -> Iterator[tuple[Beats, Candidate]]:
         """Beats of each pulse wave, best first; found once."""
         for candidate in sensor_candidates(("ppg",), self.channels)[:_MOST_TRIED]:
-            if candidate.labels not in self._pulse_of:
-                ready = prepare(candidate, self.grid, "ppg")
-                beats = beats_of_ppg(ready.samples_T, ready.hole_T, ready.rate_hz)
-                self._pulse_of[candidate.labels] = replace(beats, times_s=beats.times_s + ready.begins_s)
-            yield self._pulse_of[candidate.labels], candidate
+            yield self._pulse_beats(candidate), candidate
+
+    def _pulse_beats(self, candidate: Candidate, ready: Prepared | None = None) -> Beats:
+        place = _indices(candidate)
+        if place not in self._pulse_of:
+            ready = ready or prepare(candidate, self.grid, "ppg")
+            beats = beats_of_ppg(ready.samples_T, ready.hole_T, ready.rate_hz)
+            self._pulse_of[place] = replace(beats, times_s=beats.times_s + ready.begins_s)
+        return self._pulse_of[place]
+
+    def _pulse_wave(self, candidate: Candidate) -> Outcome:
+        ready = prepare(candidate, self.grid, "ppg")
+        content = judge_pulse(self._pulse_beats(candidate, ready), self.grid.n_tokens)
+        judged = replace(ready, verdict=ready.verdict.joined(content))
+        return finish(judged, self.grid, "ppg", "ppg")
+
+    def _actigraphy(self) -> Outcome | str:
+        refused = []
+        for candidate in self.candidates("actigraphy")[:_MOST_TRIED]:
+            made = movement(candidate, self.grid)
+            if isinstance(made, Outcome) and made.valid_share > 0:
+                return made
+            refused.append(made if isinstance(made, str) else f"no token is good ({_stories_of([made])})")
+        return "; ".join(refused) or self._nothing_for("actigraphy")
 
     def _intervals(
         self, beats: Beats, labels: tuple[str, ...], channels: tuple[int, ...], source: str, reason: str, step: str
@@ -326,7 +352,7 @@ def _with_rank(outcome: Outcome, made: list[Outcome], n_candidates: int) -> Outc
     before = made[: made.index(outcome)]
     place = f"first choice of {n_candidates}"
     if before:
-        others = ", ".join(f"{' minus '.join(o.provenance.channels)} {o.valid_share:.0%}" for o in before)
+        others = ", ".join(f"{derivation(o.provenance.channels)} {o.valid_share:.0%}" for o in before)
         place = f"{outcome.valid_share:.0%} of its tokens are good, of those preferred before it {others}"
     story = outcome.provenance
     return replace(outcome, provenance=replace(story, reason=f"{story.reason}; {place}"))

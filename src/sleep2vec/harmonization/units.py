@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sleep2vec.vocabulary.recording import Signal
-from sleep2vec.vocabulary.units import factor_between
+from sleep2vec.vocabulary.units import factor_between, g_per_unit
 
 UNIT_OF_KIND: Mapping[str, str] = MappingProxyType(
     {**dict.fromkeys(("eeg", "eog", "chin", "reference"), "uV"), "ecg": "mV"}
@@ -61,6 +61,8 @@ def conversion_of(signal: Signal, samples_T: NDArray[np.float32], kind: str) -> 
         return _percent(signal, samples_T)
     if kind == "heart_rate":
         return _beats_per_minute(signal, samples_T)
+    if kind == "actigraphy":
+        return _acceleration(signal)
     target = UNIT_OF_KIND.get(kind)
     if target is None:
         return Conversion(1.0, f"gain arbitrary ({signal.unit.strip() or 'no unit'} in the file)")
@@ -138,6 +140,14 @@ def typical_sd(samples_T: NDArray[np.float32], rate_hz: float, most_blocks: int 
     # A channel that is dead for half the night must not look like another unit.
     alive = [deviation for deviation in deviations if deviation > 0]
     return float(np.median(alive)) if alive else 0.0
+
+
+def _acceleration(signal: Signal) -> Conversion:
+    written = signal.unit.strip()
+    factor = g_per_unit(written)
+    if factor is None:
+        return Conversion(1.0, "no unit in the header")
+    return Conversion(factor, "g" if factor == 1.0 else f"{written} to g")
 
 
 def _percent(signal: Signal, samples_T: NDArray[np.float32]) -> Conversion:

@@ -112,7 +112,7 @@ def finish(prepared: Prepared, grid: Grid, modality: str, source: str) -> Outcom
     steps.append(verdict.describe())
     channels = tuple(channel.index for channel in prepared.candidate.channels)
     story = Provenance(prepared.candidate.labels, prepared.candidate.reason, source, tuple(steps), 0.0, 1.0)
-    return replace(_outcome(fitted_N, verdict, modality, story, channels, prepared.doubts), hum_hz=hum_hz)
+    return replace(outcome_of(fitted_N, verdict, modality, story, channels, prepared.doubts), hum_hz=hum_hz)
 
 
 def _content(stored_N: NDArray[np.float32], bad_L: NDArray[np.bool_], modality: str) -> dict[str, NDArray[np.bool_]]:
@@ -140,7 +140,7 @@ def saturation(candidate: Candidate, grid: Grid, pulses: Callable[[], list[NDArr
     verdict, lost_N = judge_spo2(held_N, grid.n_tokens, rate_hz, 1 / trace.rate_hz, pulses)
     held_N = _last_good(np.where(lost_N, np.float32(np.nan), held_N))
     steps = (*trace.steps, f"held from {trace.rate_hz:g} to {rate_hz} Hz", verdict.describe())
-    return _outcome(
+    return outcome_of(
         np.minimum(held_N, 100.0),
         verdict,
         "spo2",
@@ -180,10 +180,10 @@ def from_values(
         filled_N[:] = np.interp(places_N, places_N[known_N], values_N[known_N])
     steps = (*provenance.steps, verdict.describe())
     story = Provenance(provenance.channels, provenance.reason, provenance.source, steps, 0.0, 1.0)
-    return _outcome(filled_N, verdict, modality, story, channels)
+    return outcome_of(filled_N, verdict, modality, story, channels)
 
 
-def _outcome(
+def outcome_of(
     samples_N: NDArray[np.floating],
     verdict: Verdict,
     modality: str,

@@ -17,6 +17,7 @@ from sleep2vec.data.window import view_of_night
 from sleep2vec.inference.result import NightResult, lights_of
 from sleep2vec.model.checkpoint import load_config, load_weights, model_config
 from sleep2vec.model.encoder import MAX_TOKENS
+from sleep2vec.model.shipped import STAGING, model_folder
 from sleep2vec.tasks.staging import Stager
 from sleep2vec.vocabulary.errors import ModelError, NoUsableChannelError, UsageError
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS, parse_modalities
@@ -127,13 +128,13 @@ class Model:
         )
 
 
-def load(folder: str | Path) -> Model:
-    """Load a fine-tuned model from its folder.
+def load(folder: str | Path = STAGING) -> Model:
+    """Load a fine-tuned model from its folder, or by its name one that comes with the package.
 
     Raises:
         ModelError: the folder is no complete model, is damaged, or holds a pretrained model without a task.
     """
-    folder = Path(folder)
+    folder = model_folder(folder)
     config = load_config(folder)
     if config.get("kind") != "staging":
         raise ModelError(

@@ -28,3 +28,9 @@ def top1_accuracy(
     own_B = np.arange(len(first_BLD))
     hits = [similarity_LBB.argmax(axis=axis) == own_B for axis in (1, 2)]
     return float(np.mean([hit_LB[valid_BL.T] for hit_LB in hits]))
+
+
+def chance_of_top1(valid_BL: NDArray[np.bool_]) -> float:
+    """What `top1_accuracy` is on average for a blind guess: one over the windows valid at a token's moment."""
+    n_L = valid_BL.sum(axis=0)
+    return float((n_L > 0).sum() / n_L.sum()) if n_L.any() else float("nan")

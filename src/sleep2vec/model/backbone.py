@@ -5,15 +5,22 @@ Dimension letters: B windows, L tokens, D features.
 
 from collections.abc import Callable
 from types import MappingProxyType
-from typing import Literal
+from typing import Literal, cast
 
+import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sleep2vec.model.attention import RotaryAttention
+from sleep2vec.model.dropout import Dropout
 from sleep2vec.model.recurrent import Recurrent
 from sleep2vec.model.sizes import Size
 
 BackboneName = Literal["transformer", "recurrent"]
+
+CPU_CHUNK_TOKENS = 2048
+"""A CPU takes whole windows of about so many tokens at once through the layers: enough to keep its matrix units busy,
+and what a layer needs meanwhile stays small however many windows there are."""
 
 
 class TransformerLayer(nn.Module):
@@ -27,10 +34,10 @@ class TransformerLayer(nn.Module):
             nn.LayerNorm(width),
             nn.Linear(width, 4 * width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(4 * width, width),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens_BLD: Tensor, readable_BL: Tensor) -> Tensor:
         attended_BLD = self.attention(self.attention_norm(tokens_BLD), readable_BL)
@@ -39,7 +46,14 @@ class TransformerLayer(nn.Module):
 
 
 class Transformer(nn.Module):
-    """A stack of `TransformerLayer`, normalised at the end."""
+    """A stack of `TransformerLayer`, normalised at the end.
+
+    Attributes:
+        checkpointing: Keep only the input of each layer for the way back and compute the rest again: about a third
+            more work, a fraction of the memory. Results and gradients stay the same.
+    """
+
+    checkpointing: bool = False
 
     def __init__(self, size: Size, dropout: float) -> None:
         super().__init__()
@@ -47,9 +61,20 @@ class Transformer(nn.Module):
         self.norm = nn.LayerNorm(size.width)
 
     def forward(self, tokens_BLD: Tensor, readable_BL: Tensor) -> Tensor:
+        B, L, _ = tokens_BLD.shape
+        # What a layer makes of a token is six times the token, and more where attention is spelled out.
+        windows = max(1, CPU_CHUNK_TOKENS // L) if tokens_BLD.device.type == "cpu" else B
+        parts = zip(tokens_BLD.split(windows), readable_BL.split(windows), strict=True)
+        return self.norm(torch.cat([self._through_layers(*part) for part in parts]))
+
+    def _through_layers(self, tokens_BLD: Tensor, readable_BL: Tensor) -> Tensor:
+        again = self.checkpointing and torch.is_grad_enabled()
         for layer in self.layers:
-            tokens_BLD = layer(tokens_BLD, readable_BL)
-        return self.norm(tokens_BLD)
+            if again:
+                tokens_BLD = cast(Tensor, checkpoint(layer, tokens_BLD, readable_BL, use_reentrant=False))
+            else:
+                tokens_BLD = layer(tokens_BLD, readable_BL)
+        return tokens_BLD
 
 
 BACKBONES: MappingProxyType[BackboneName, Callable[[Size, float], nn.Module]] = MappingProxyType(

@@ -4,7 +4,7 @@ import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ValidationError
 from safetensors import SafetensorError
@@ -18,8 +18,23 @@ FORMAT = 1
 WEIGHTS, CONFIG, CARD = "model.safetensors", "config.json", "card.md"
 
 
-def save_checkpoint(folder: Path, weights: Mapping[str, Tensor], config: Mapping[str, Any], card: str) -> None:
-    """Write a checkpoint into `folder`, each file whole or not at all, the weights last."""
+Precision = Literal["float32", "bfloat16"]
+
+
+def save_checkpoint(
+    folder: Path,
+    weights: Mapping[str, Tensor],
+    config: Mapping[str, Any],
+    card: str,
+    precision: Precision = "float32",
+) -> None:
+    """Write a checkpoint into `folder`, each file whole or not at all, the weights last.
+
+    With ``"bfloat16"`` the matrices are rounded to 16 bits, which halves the file; vectors (biases, norms, the centre
+    and spread of features) are few and stay as they are.
+    """
+    if precision == "bfloat16":
+        weights = {name: x.bfloat16() if x.dim() > 1 and x.is_floating_point() else x for name, x in weights.items()}
     folder.mkdir(parents=True, exist_ok=True)
     _replace(folder / CONFIG, json.dumps({"format": FORMAT, **config}, indent=2).encode())
     _replace(folder / CARD, card.encode())

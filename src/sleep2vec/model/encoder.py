@@ -16,7 +16,7 @@ from sleep2vec.model.backbone import BACKBONES, BackboneName
 from sleep2vec.model.sizes import SIZES, SizeName
 from sleep2vec.model.tokenizers import TOKENIZERS, Tokenizer, TokenizerName
 from sleep2vec.vocabulary.errors import UnknownModalityError
-from sleep2vec.vocabulary.modalities import MODALITIES, parse_modalities
+from sleep2vec.vocabulary.modalities import CORE, MODALITIES, parse_modalities
 
 MAX_TOKENS = 1536
 """The longest window the model sees at once, 12.8 h; longer nights are stitched."""
@@ -29,6 +29,10 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError(str(error)) from None
 
 
+KnownModalities = Annotated[tuple[str, ...], AfterValidator(_known)]
+"""Names of modalities in a configuration, in the table's order."""
+
+
 class ModelConfig(BaseModel):
     """What an encoder is made of."""
 
@@ -37,7 +41,7 @@ class ModelConfig(BaseModel):
     size: SizeName = "tiny"
     tokenizer: TokenizerName = "spectral"
     backbone: BackboneName = "transformer"
-    modalities: Annotated[tuple[str, ...], AfterValidator(_known)] = tuple(MODALITIES)
+    modalities: KnownModalities = CORE
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     jitter: Annotated[
         float,

@@ -50,6 +50,7 @@ class _Filters(nn.Module):
     its power would vary faster than it is read.
     """
 
+    hz_KV: Tensor
     bells_KJ: Tensor
     time_s_J: Tensor
     quarter_turn_JJ: Tensor

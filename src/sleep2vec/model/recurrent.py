@@ -6,11 +6,14 @@ anything else knowing, which is what it is here to show.
 Dimension letters: B windows, L tokens, R readable tokens of the window that has most, D features.
 """
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.checkpoint import checkpoint
 
+from sleep2vec.model.dropout import Dropout
 from sleep2vec.model.sizes import Size
 
 
@@ -33,10 +36,10 @@ class RecurrentLayer(nn.Module):
             nn.LayerNorm(width),
             nn.Linear(width, 4 * width),
             nn.GELU(),
-            nn.Dropout(dropout),
+            Dropout(dropout),
             nn.Linear(4 * width, width),
         )
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, tokens_BLD: Tensor, readable_BL: Tensor) -> Tensor:
         read_BLD = self._read(self.recurrence_norm(tokens_BLD), readable_BL)
@@ -63,10 +66,13 @@ class RecurrentLayer(nn.Module):
 
 
 class Recurrent(nn.Module):
-    """A stack of `RecurrentLayer`, normalised at the end. Each window needs a readable token."""
+    """A stack of `RecurrentLayer`, normalised at the end. Each window needs a readable token.
+
+    Attributes:
+        checkpointing: as the transformer's: keep only the input of each layer for the way back.
+    """
 
     checkpointing: bool = False
-    """In training, compute the inside of each layer again for its gradient rather than keep it."""
 
     def __init__(self, size: Size, dropout: float) -> None:
         super().__init__()
@@ -76,7 +82,7 @@ class Recurrent(nn.Module):
     def forward(self, tokens_BLD: Tensor, readable_BL: Tensor) -> Tensor:
         for layer in self.layers:
             if self.checkpointing and torch.is_grad_enabled():
-                tokens_BLD = checkpoint(layer, tokens_BLD, readable_BL, use_reentrant=False)
+                tokens_BLD = cast(Tensor, checkpoint(layer, tokens_BLD, readable_BL, use_reentrant=False))
             else:
                 tokens_BLD = layer(tokens_BLD, readable_BL)
         return self.norm(tokens_BLD)

@@ -1,15 +1,22 @@
 """What training minimises: pure functions of tensors that return a scalar."""
 
 from sleep2vec.objectives.classification import masked_cross_entropy
-from sleep2vec.objectives.dash_infonce import TemporalNegatives, dash_infonce, infonce
+from sleep2vec.objectives.dash_infonce import dash_infonce, infonce
+from sleep2vec.objectives.gathering import Gathering
+from sleep2vec.objectives.leave_one_out import leave_one_out
 from sleep2vec.objectives.negative_weights import SameNight, negative_weights, same_person
+from sleep2vec.objectives.reconstruction import reconstruction
+from sleep2vec.objectives.temporal_negatives import TemporalNegatives
 
 __all__ = [
+    "Gathering",
     "SameNight",
     "TemporalNegatives",
     "dash_infonce",
     "infonce",
+    "leave_one_out",
     "masked_cross_entropy",
     "negative_weights",
+    "reconstruction",
     "same_person",
 ]

@@ -42,7 +42,12 @@ def training_data(rows: Sequence[ManifestRow]) -> TrainingData:
 
 
 def card_text(
-    title: str, purpose: str, data: Sequence[tuple[str, TrainingData]], scores: Mapping[str, float], recipe: str
+    title: str,
+    purpose: str,
+    data: Sequence[tuple[str, TrainingData]],
+    scores: Mapping[str, float],
+    recipe: str,
+    warnings: Sequence[str] = (),
 ) -> str:
     """A card in Markdown.
 
@@ -51,6 +56,7 @@ def card_text(
         data: (what it was used for, what it was) for each stage of training.
         scores: what was measured on people kept apart.
         recipe: YAML.
+        warnings: what went wrong while it learned, a sentence each.
     """
     lines = [f"# {title}", "", purpose, ""]
     if all(part.simulated_only for _, part in data):
@@ -61,4 +67,6 @@ def card_text(
         lines.append(f"- {use}: {part.n_nights} nights of {part.n_people} people, {part.hours:g} h; cohorts: {cohorts}")
     lines += ["", "## Measured on people kept apart", ""]
     lines += [f"- {name}: {value:.3f}" for name, value in scores.items()] or ["- nothing: the split keeps nobody apart"]
+    if warnings:
+        lines += ["", "## Warnings from its training", "", *(f"- {warning}" for warning in warnings)]
     return "\n".join([*lines, "", "## Recipe", "", "```yaml", recipe.rstrip(), "```", ""])

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -11,16 +12,20 @@ from sleep2vec.data.splits import Split, split_nights
 from sleep2vec.data.window import Window, WindowReader
 from sleep2vec.model.checkpoint import load_config, load_weights, model_config, save_checkpoint
 from sleep2vec.model.encoder import MAX_TOKENS
+from sleep2vec.model.shipped import model_folder
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
 from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
 from sleep2vec.recipes.people import PEOPLE, hashes_of, people_of, refuse_known_people
 from sleep2vec.recipes.schema import FinetuneRecipe
+from sleep2vec.recipes.start import note_start
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.staging import Stager, staging_scores, staging_work
 from sleep2vec.training.resume import discard_state
-from sleep2vec.training.runner import Progress, fingerprint_of, pick_device, train
+from sleep2vec.training.runner import Progress, fingerprint_of, train
+from sleep2vec.training.work import HOW_NOT_WHAT
+from sleep2vec.training.world import World, joined_world
 from sleep2vec.vocabulary.errors import ModelError, StoreError
 
 ENCODER_PREFIX = "encoder."
@@ -29,18 +34,30 @@ ENCODER_PREFIX = "encoder."
 def run_finetuning(
     recipe: FinetuneRecipe, watch: Callable[[Progress], None] | None = None, *, i_know: bool = False
 ) -> dict[str, float]:
-    """Fine-tune staging, write the model into ``recipe.out`` and return its scores on the validation people."""
+    """Fine-tune staging, write the model into ``recipe.out`` and return its scores on the validation people.
+
+    Several processes that `torchrun` started share the work; the main one writes, the others return nothing.
+    """
+    with joined_world(recipe.run.device) as world:
+        return _run(recipe, world, watch, i_know)
+
+
+def _run(
+    recipe: FinetuneRecipe, world: World, watch: Callable[[Progress], None] | None, i_know: bool
+) -> dict[str, float]:
     check_place(recipe.out)
-    pick_device(recipe.run.device)
     store = Store(recipe.store)
-    origin = None if recipe.pretrained is None else load_config(recipe.pretrained).get("fingerprint")
+    start = None if recipe.pretrained is None else model_folder(recipe.pretrained)
+    origin = None if start is None else load_config(start).get("fingerprint")
     split = split_nights(store.rows, recipe.split, i_know=i_know)
-    known = frozenset() if recipe.pretrained is None else people_of(load_config(recipe.pretrained))
-    if not i_know and recipe.pretrained is not None:
+    known = frozenset() if start is None else people_of(load_config(start))
+    if not i_know and start is not None:
         judges = [store.row(night_id) for night_id in (*split.validation, *split.test)]
-        refuse_known_people(known, judges, recipe.pretrained)
+        refuse_known_people(known, judges, start)
     fingerprint = fingerprint_of(
-        recipe.model_dump_json(exclude={"out", "store", "pretrained"}),
+        recipe.model_dump_json(
+            exclude={"out": True, "store": True, "pretrained": True, "feature_folder": True, "run": set(HOW_NOT_WHAT)}
+        ),
         origin,
         split.model_dump_json(),
         *(row.checksum for row in store.rows),
@@ -50,16 +67,21 @@ def run_finetuning(
         return earlier
     labelled = labelled_nights(store, split, recipe.labelled_nights, recipe.run.seed)
     torch.manual_seed(recipe.run.seed)
-    module, history = _start(recipe)
+    module, history = _start(recipe, start)
     modalities = module.config.modalities
-    reader = WindowReader(store, module.encoder.front_end if recipe.keep_features else None)
+    reader = WindowReader(store, module.encoder.front_end if recipe.keep_features else None, recipe.feature_folder)
+    reader.prepare((*labelled, *split.validation), modalities)
     if recipe.pretrained is None:
         calibrate(module.encoder, reader, split.train, recipe.run.seed)
     source = NightSource(reader, labelled, modalities, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
     validation = validation_batches(reader, split.validation, modalities)
     work = staging_work(module, source, validation, recipe.staging)
-    averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch)
-
+    if world.main:
+        sides = {"training": labelled, "validation": split.validation}
+        note_start(recipe.out, recipe, {side: [store.row(night_id) for night_id in ids] for side, ids in sides.items()})
+    averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch, world)
+    if not world.main:
+        return {}
     scores = {name.removeprefix("validation/"): value for name, value in staging_scores(averaged, validation).items()}
     data = training_data([store.row(night_id) for night_id in labelled])
     history["staging"] = data.as_dict()
@@ -79,7 +101,7 @@ def run_finetuning(
         scores,
         recipe_text(recipe),
     )
-    save_checkpoint(recipe.out, averaged.state_dict(), config, card)
+    save_checkpoint(recipe.out, averaged.state_dict(), config, card, recipe.weights)
     discard_state(recipe.out)
     return scores
 
@@ -101,19 +123,19 @@ def validation_batches(reader: WindowReader, night_ids: Sequence[str], modalitie
     ]
 
 
-def _start(recipe: FinetuneRecipe) -> tuple[Stager, dict[str, Any]]:
+def _start(recipe: FinetuneRecipe, start: Path | None) -> tuple[Stager, dict[str, Any]]:
     """A stager, from scratch or around a pretrained encoder, and what its encoder was trained on."""
-    if recipe.pretrained is None:
+    if start is None:
         assert recipe.model is not None  # the recipe checks that
         return Stager(recipe.model), {}
-    config = load_config(recipe.pretrained)
+    config = load_config(start)
     if "pretraining" not in config.get("training_data", {}):
-        raise ModelError(f"{recipe.pretrained} was never pretrained; name a folder that `sleep2vec pretrain` wrote.")
-    stager = Stager(model_config(recipe.pretrained, config))
-    weights = load_weights(recipe.pretrained)
+        raise ModelError(f"{start} was never pretrained; name a folder that `sleep2vec pretrain` wrote.")
+    stager = Stager(model_config(start, config))
+    weights = load_weights(start)
     encoder = {name.removeprefix(ENCODER_PREFIX): w for name, w in weights.items() if name.startswith(ENCODER_PREFIX)}
     try:
         stager.encoder.load_state_dict(encoder)
     except RuntimeError:
-        raise ModelError(f"the weights in {recipe.pretrained} do not fit its config; copy the model again.") from None
-    return stager, {"pretraining": config["training_data"]["pretraining"]}
+        raise ModelError(f"the weights in {start} do not fit its config; copy the model again.") from None
+    return stager, dict(config["training_data"])

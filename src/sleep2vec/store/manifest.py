@@ -12,7 +12,15 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from sleep2vec.store.atomic import write_atomically
-from sleep2vec.store.schema import VERSION, Layout, description_checksum, manifest_schema, night_paths, ordered
+from sleep2vec.store.schema import (
+    READABLE,
+    VERSION,
+    Layout,
+    description_checksum,
+    manifest_schema,
+    night_paths,
+    ordered,
+)
 from sleep2vec.store.writer import check_version
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.modalities import MODALITIES
@@ -152,7 +160,7 @@ def read_manifest(store: Path) -> tuple[ManifestRow, ...]:
     try:
         table = pq.read_table(path, page_checksum_verification=True)
         version = (table.schema.metadata or {}).get(b"sleep2vec_store_version", b"?")
-        if version != str(VERSION).encode():
+        if version not in [str(readable).encode() for readable in READABLE]:
             raise StoreError(f"{path} says version {version.decode('latin-1')}, this sleep2vec reads {VERSION}.")
         return tuple(row_of(row) for row in table.to_pylist())
     except (pa.ArrowException, ValueError, KeyError, TypeError, OverflowError, MemoryError, OSError) as error:

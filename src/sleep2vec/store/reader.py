@@ -2,12 +2,14 @@
 
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from sleep2vec.store.manifest import ManifestRow, read_manifest
+from sleep2vec.store.night_file import NightFile
 from sleep2vec.store.schema import UNSCORED
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.modalities import MODALITIES
@@ -19,8 +21,8 @@ class Store:
 
     Args:
         path: the store's folder.
-        open_nights: how many memory maps are kept; the longest unused is closed first, so that a store of
-            40,000 nights does not run out of file handles.
+        open_nights: how many files are kept open; the longest unused is closed first, so that a store of 40,000 nights
+            does not run out of handles.
 
     Raises:
         StoreError: see `read_manifest`.
@@ -31,7 +33,7 @@ class Store:
         self.rows: Sequence[ManifestRow] = read_manifest(path)
         self._row_of = {row.night_id: row for row in self.rows}
         self._open_nights = open_nights
-        self._maps: OrderedDict[str, NDArray[np.uint8]] = OrderedDict()
+        self._files: OrderedDict[str, NightFile] = OrderedDict()
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -47,30 +49,38 @@ class Store:
 
         Samples of invalid tokens have no meaning.
         """
+        integers_LS = self.integers(night_id, modality, first, n_tokens)
+        constants = self.row(night_id).signals[modality]
+        samples_LS = integers_LS.astype(np.float32)
+        samples_LS *= np.float32(constants.scale)
+        samples_LS += np.float32(constants.offset)
+        return samples_LS
+
+    def integers(self, night_id: str, modality: str, first: int = 0, n_tokens: int | None = None) -> NDArray[np.int16]:
+        """The same as it lies on the disk: ``value = integer * scale + offset`` with the constants of its row."""
         row = self.row(night_id)
-        first, n_tokens = self._clip(row, first, n_tokens)
+        start, n_bytes = self._stretch(row, modality, first, n_tokens)
         per_token = MODALITIES[modality].samples_per_token
-        start = row.layout.signal_start(modality) + 2 * first * per_token
-        raw = self._map(row)[start : start + 2 * n_tokens * per_token]
-        constants = row.signals[modality]
-        samples_T = raw.view("<i2").astype(np.float32)
-        samples_T *= np.float32(constants.scale)
-        samples_T += np.float32(constants.offset)
-        return samples_T.reshape(n_tokens, per_token)
+        return self._file(row).read(start, n_bytes).view("<i2").reshape(-1, per_token)
+
+    def expect(self, night_id: str, modality: str, first: int = 0, n_tokens: int | None = None) -> None:
+        """Tell the system that these samples will be asked for soon: a cold disk works best on many reads at a time."""
+        row = self.row(night_id)
+        self._file(row).expect(*self._stretch(row, modality, first, n_tokens))
 
     def valid(self, night_id: str, modality: str, first: int = 0, n_tokens: int | None = None) -> NDArray[np.bool_]:
         """(n_tokens,) which tokens of one modality may be read."""
         row = self.row(night_id)
         first, n_tokens = self._clip(row, first, n_tokens)
         start = row.layout.validity_start(modality) + first
-        return self._map(row)[start : start + n_tokens].astype(np.bool_)
+        return self._file(row).read(start, n_tokens).astype(np.bool_)
 
     def stages(self, night_id: str, first: int = 0, n_tokens: int | None = None) -> Hypnogram:
         """(n_tokens,) stage codes, NaN where unscored."""
         row = self.row(night_id)
         first, n_tokens = self._clip(row, first, n_tokens)
         start = row.layout.stages_start + first
-        codes_L = self._map(row)[start : start + n_tokens]
+        codes_L = self._file(row).read(start, n_tokens)
         return np.where(codes_L == UNSCORED, np.nan, codes_L).astype(np.float32)
 
     @staticmethod
@@ -80,17 +90,18 @@ class Store:
             raise IndexError(f"{row.night_id} has {row.n_tokens} tokens, not {first} to {first + n_tokens}")
         return first, n_tokens
 
-    def _map(self, row: ManifestRow) -> NDArray[np.uint8]:
-        held = self._maps.pop(row.night_id, None)
+    def _stretch(self, row: ManifestRow, modality: str, first: int, n_tokens: int | None) -> tuple[int, int]:
+        """First byte and number of bytes of a window."""
+        first, n_tokens = self._clip(row, first, n_tokens)
+        bytes_per_token = 2 * MODALITIES[modality].samples_per_token
+        return row.layout.signal_start(modality) + first * bytes_per_token, n_tokens * bytes_per_token
+
+    def _file(self, row: ManifestRow) -> NightFile:
+        held = self._files.pop(row.night_id, None)
         if held is None:
-            path = self.path / "nights" / f"{row.night_id}.s2v"
-            try:
-                held = np.memmap(path, dtype=np.uint8, mode="r")
-            except (OSError, ValueError):
-                raise StoreError(f"{path} is missing or empty; run `sleep2vec ingest` again.") from None
-            if len(held) != row.layout.size:
-                raise StoreError(f"{path} has {len(held)} bytes where the manifest says {row.layout.size}.")
-            if len(self._maps) >= self._open_nights:
-                self._maps.popitem(last=False)
-        self._maps[row.night_id] = held
+            held = NightFile(self.path / "nights" / f"{row.night_id}.s2v", row.layout.size)
+        self._files[row.night_id] = held
+        while len(self._files) > self._open_nights:
+            with suppress(KeyError):  # another thread was faster
+                self._files.popitem(last=False)
         return held

@@ -1,4 +1,4 @@
-"""What a store looks like on disk, version 2.
+"""What a store looks like on disk, version 3.
 
     store.json              version and the modalities it was made with
     manifest.parquet        one row a night, see `manifest_schema`
@@ -9,6 +9,11 @@
 
 Signals are little-endian int16; ``value = integer * scale + offset`` with the constants of the manifest.
 Samples of invalid tokens are not part of the contract: their validity byte is 0 and nobody may read them.
+
+Version 3 knows two modalities more than version 2 (ppg, actigraphy), which lie behind the others. A night of version 2
+is one of version 3 that lacks both, so stores of version 2 are read as they are, and become version 3 when a night is
+added; a sleep2vec that knows nine modalities must not read a night of eleven, whose validity it would take from the
+wrong place.
 """
 
 import hashlib
@@ -24,7 +29,8 @@ import pyarrow as pa
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.modalities import MODALITIES
 
-VERSION = 2
+VERSION = 3
+READABLE = (2, 3)
 UNSCORED = 255  # a byte on disk only; in memory an unscored token is NaN
 FULL_SCALE = 32767
 

@@ -52,11 +52,11 @@ def summary_words(summary: dict[str, Any]) -> str:
         "sexes: " + ", ".join(f"{sex} {n}" for sex, n in summary["sexes"].items()),
         "sites: " + ", ".join(f"{site} {n}" for site, n in summary["sites"].items()),
         "",
-        f"{'modality':<9}{'nights':>8}{'valid':>8}  made from (nights)",
+        f"{'modality':<11}{'nights':>8}{'valid':>8}  made from (nights)",
     ]
     for name, coverage in summary["modalities"].items():
         share = "-" if coverage["valid_share"] is None else f"{coverage['valid_share']:.0%}"
-        lines.append(f"{name:<9}{coverage['n_nights']:>8}{share:>8}  {_channels_words(coverage['channels'])}")
+        lines.append(f"{name:<11}{coverage['n_nights']:>8}{share:>8}  {_channels_words(coverage['channels'])}")
     return "\n".join([*lines, *_missing_words(summary["cohorts"]), *_label_words(summary)])
 
 
@@ -112,12 +112,13 @@ def _channels_words(channels: dict[str, int]) -> str:
 
 def _missing_words(cohorts: dict[str, Any]) -> list[str]:
     width = max([len("cohort"), *(min(len(name), 24) for name in cohorts)])
-    head = f"{'cohort':<{width}}{'nights':>8}" + "".join(f"{name:>9}" for name in MODALITIES)
+    head = f"{'cohort':<{width}}{'nights':>8}" + "".join(f"{name:>{max(9, len(name) + 1)}}" for name in MODALITIES)
     lines = ["", "nights without each modality", head]
     for name, cohort in cohorts.items():
         n = cohort["n_nights"]
-        cells = (f"{missing / n:.0%}" if missing else "-" for missing in cohort["missing"].values())
-        lines.append(f"{name[:24]:<{width}}{n:>8}" + "".join(f"{cell:>9}" for cell in cells))
+        cells = {m: f"{missing / n:.0%}" if missing else "-" for m, missing in cohort["missing"].items()}
+        told = "".join(f"{cell:>{max(9, len(m) + 1)}}" for m, cell in cells.items())
+        lines.append(f"{name[:24]:<{width}}{n:>8}{told}")
     return lines
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from sleep2vec.store.atomic import write_atomically
 from sleep2vec.store.schema import (
     FULL_SCALE,
+    READABLE,
     UNSCORED,
     VERSION,
     check_night_id,
@@ -22,7 +23,7 @@ from sleep2vec.store.schema import (
 )
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.modalities import MODALITIES
-from sleep2vec.vocabulary.night import Night
+from sleep2vec.vocabulary.night import Night, derivation
 
 
 @dataclass(frozen=True)
@@ -59,35 +60,39 @@ def check_place(store: Path) -> None:
 
 
 def create_store(store: Path) -> None:
-    """Make an empty store, or check that `store` is one that this version may add to.
+    """Make an empty store, or check that `store` is one that this version may add to; it is of this version then.
 
     Raises:
         StoreError: see `check_place`.
     """
     check_place(store)
     marker = store / "store.json"
-    if (
-        not marker.exists()
-    ):  # the marker first: a kill before it leaves nothing that could be taken for somebody else's folder
+    # The marker first: a kill before it leaves nothing that could be taken for somebody else's folder, nor nights that
+    # an older sleep2vec would misread.
+    if not marker.exists() or _version_of(marker) != VERSION:
         description = {"sleep2vec_store_version": VERSION, "modalities": {n: asdict(m) for n, m in MODALITIES.items()}}
         write_atomically(marker, json.dumps(description, indent=1).encode())
     (store / "nights").mkdir(exist_ok=True)
 
 
 def check_version(store: Path) -> None:
-    """Raise `StoreError` unless `store` is a store of this version."""
+    """Raise `StoreError` unless `store` is a store of a version that is read."""
     marker = store / "store.json"
     if not marker.exists():
         raise StoreError(f"{store} is not a store (it has no store.json); make one with `sleep2vec ingest`.")
-    try:
-        version = json.loads(marker.read_text())["sleep2vec_store_version"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
-        raise StoreError(f"{marker} is damaged; ingest the recordings again into a new folder.") from None
-    if version != VERSION:
+    version = _version_of(marker)
+    if version not in READABLE:
         raise StoreError(
             f"{store} is a store of version {version}, this sleep2vec reads version {VERSION}; "
             "ingest the recordings again into a new folder."
         )
+
+
+def _version_of(marker: Path) -> object:
+    try:
+        return json.loads(marker.read_text())["sleep2vec_store_version"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError):
+        raise StoreError(f"{marker} is damaged; ingest the recordings again into a new folder.") from None
 
 
 def write_night(store: Path, night: Night, origin: Origin = Origin()) -> dict[str, Any]:
@@ -133,7 +138,7 @@ def write_night(store: Path, night: Night, origin: Origin = Origin()) -> dict[st
             f"{name}_centre": story.centre,
             f"{name}_spread": story.spread,
             f"{name}_sensor": story.source,
-            f"{name}_channels": " minus ".join(story.channels),
+            f"{name}_channels": derivation(story.channels),
         }
     parts += [night.valid[name].astype(np.uint8).tobytes() for name in modalities]
     parts.append(_stage_bytes(night))

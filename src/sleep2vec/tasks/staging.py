@@ -118,6 +118,7 @@ def staging_work(
         loss=loss,
         validate=lambda averaged: staging_scores(averaged, validation),
         rates={"encoder.": config.encoder_rate},
+        windows=lambda batch: len(batch.night_ids),
     )
 
 

@@ -1,10 +1,16 @@
-"""What a run writes down while it learns: ``log.csv`` always, TensorBoard files where the package is installed."""
+"""What a run writes down while it learns.
+
+``log.csv`` always, TensorBoard files where the package is installed, and the trackers that the recipe asks for.
+"""
 
 import csv
 import importlib.util
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any
+
+from sleep2vec.training.trackers import TrackerName, open_tracker
 
 
 class RunLog:
@@ -13,7 +19,9 @@ class RunLog:
     ``log.csv`` is in long form (step, name, value): names may come and go during a run.
     """
 
-    def __init__(self, folder: Path, first_step: int) -> None:
+    def __init__(self, folder: Path, first_step: int, trackers: Sequence[TrackerName] = ()) -> None:
+        # First: a tracker that is not there ends the run before anything is touched.
+        self._trackers = [open_tracker(name, folder) for name in trackers]
         self._path = folder / "log.csv"
         kept = [row for row in read_log(folder) if row[0] <= first_step] if first_step else []
         # Replaced whole, then added to: a run that is killed again before its first row keeps its history.
@@ -25,13 +33,15 @@ class RunLog:
         self._table = csv.writer(self._file)
         self._board = _tensorboard(folder, first_step)
 
-    def write(self, step: int, numbers: dict[str, float]) -> None:
+    def write(self, step: int, numbers: Mapping[str, float]) -> None:
         """Note numbers after `step` steps."""
         self._table.writerows([step, name, f"{value:.9g}"] for name, value in numbers.items())
         self._file.flush()
         if self._board is not None:
             for name, value in numbers.items():
                 self._board.add_scalar(name, value, step)
+        for tracker in self._trackers:
+            tracker.write(step, numbers)
 
     def __enter__(self) -> "RunLog":
         return self
@@ -42,6 +52,8 @@ class RunLog:
         self._file.close()
         if self._board is not None:
             self._board.close()
+        for tracker in self._trackers:
+            tracker.close()
 
 
 def read_log(folder: Path) -> list[tuple[int, str, float]]:

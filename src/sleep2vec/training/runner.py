@@ -2,69 +2,55 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, Literal, TypeVar
+from typing import Any, TypeVar
 
+import psutil
 import torch
-from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor, nn
+from torch import nn
 
-from sleep2vec.training.averaging import Average
+from sleep2vec.data.prefetch import Fetched, Prefetch
+from sleep2vec.training.learner import Learner, StepResult, mean_by_name
 from sleep2vec.training.logging import RunLog
-from sleep2vec.training.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
-from sleep2vec.training.resume import load_state, save_state
+from sleep2vec.training.optimizer import OptimizerConfig
+from sleep2vec.training.pace import Pace
+from sleep2vec.training.resume import load_facts, newest_state, save_state
+from sleep2vec.training.stopping import RunStoppedError, StopRequest, stop_requests
+from sleep2vec.training.work import RunConfig, Work
+from sleep2vec.training.world import World, pick_device
 from sleep2vec.vocabulary.errors import ModelError
+
+__all__ = ["Progress", "RunConfig", "Work", "fingerprint_of", "pick_device", "train"]
 
 Batch = TypeVar("Batch")
 
-
-class RunConfig(BaseModel):
-    """How long and how often."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-    steps: Annotated[int, Field(ge=1)]
-    seed: int = 0
-    ema_decay: Annotated[float, Field(ge=0, le=1, description="at the first step; it rises to 1")] = 0.996
-    validate_every: Annotated[int, Field(ge=1, description="steps")] = 500
-    save_every: Annotated[int, Field(ge=1, description="steps between states to resume from")] = 500
-    log_every: Annotated[int, Field(ge=1, description="steps")] = 10
-    precision: Literal["auto", "float32", "bfloat16"] = "auto"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+TIMINGS = frozenset(
+    f"train/{name}" for name in ("seconds_per_step", "windows_per_second", "waiting_share", "memory_gb")
+)
+"""Logged numbers that tell about the machine: they differ between two runs that learn the same."""
 
 
 @dataclass(frozen=True)
 class Progress:
-    """What a watcher is told after every step."""
+    """What a watcher is told after every step.
+
+    Attributes:
+        seconds_per_step: Median of the recent steps.
+        windows_per_second: Of all processes together; 0 where the work does not count windows.
+        seconds_left: At the recent pace, validating and saving included.
+        at_least: Whether more comes on top, because the run has not yet validated or saved once.
+    """
 
     step: int
     n_steps: int
     loss: float
     seconds_per_step: float
-
-
-@dataclass(frozen=True)
-class Work(Generic[Batch]):
-    """What a task gives the loop.
-
-    Attributes:
-        module: what learns.
-        batch: the batch of a step, already on no particular device; a function of the step alone.
-        to_device: moves a batch.
-        loss: (module, batch, generator) -> loss and numbers to log; whatever is random in it comes from the
-            generator (on the CPU) or from torch's global one, both seeded by the step.
-        validate: module -> numbers to log.
-        rates: factors on the learning rate by prefix of parameter names.
-    """
-
-    module: nn.Module
-    batch: Callable[[int], Batch]
-    to_device: Callable[[Batch, torch.device], Batch]
-    loss: Callable[[nn.Module, Batch, torch.Generator], tuple[Tensor, dict[str, float]]]
-    validate: Callable[[nn.Module], dict[str, float]]
-    rates: dict[str, float]
+    windows_per_second: float
+    seconds_left: float
+    at_least: bool
 
 
 def train(
@@ -74,94 +60,142 @@ def train(
     folder: Path,
     fingerprint: str,
     watch: Callable[[Progress], None] | None = None,
+    world: World | None = None,
 ) -> nn.Module:
-    """Train, and return the averaged module in evaluation mode.
+    """Train, and return the averaged module, whole, in evaluation mode.
 
     A run that was killed goes on from its last saved state and ends with the same parameters, bit for bit on one
-    device, because batches, masks and dropout depend on the seed and the step alone.
+    device, because batches, masks and dropout depend on the seed and the step alone. Ctrl-C, SIGTERM and SIGUSR1 end
+    the step at hand and save.
 
     Args:
         work: see `Work`.
         run, optimizer_config: how long, how fast.
         folder: gets ``log.csv``, TensorBoard files and the state to resume from, which the caller discards once
-            it has saved what it wanted of the result.
+            it has saved what it wanted of the result. Several processes must all see it.
         fingerprint: of everything that must be equal for a resume to make sense.
-        watch: told after every step.
+        watch: told after every step, in the main process.
+        world: the processes that train together, see `joined_world`; all call this. None: this one alone.
 
     Raises:
         ModelError: the folder holds the state of a different run, or the loss became NaN.
+        RunStoppedError: a signal asked to stop; the state is saved.
     """
-    device = pick_device(run.device)
-    module = work.module.to(device)
-    average = Average(module, run.ema_decay, run.steps)
-    optimizer = build_optimizer(module, optimizer_config, work.rates)
+    world = world or World(device=pick_device(run.device))
     folder.mkdir(parents=True, exist_ok=True)
-    state = load_state(folder, module, average.module, optimizer)
-    if state is not None and state["fingerprint"] != fingerprint:
+    state = newest_state(folder)
+    facts = {"step": 0} if state is None else _facts_of(state, fingerprint)
+    first_step = int(facts["step"])
+    if len(set(world.gathered(first_step))) > 1:
+        raise ModelError(f"the processes see different states in {folder}; it must lie on a disk that all of them see.")
+    learner = Learner(work, run, optimizer_config, world, state)
+    with (
+        RunLog(folder, first_step, run.trackers) if world.main else nullcontext() as log,
+        stop_requests(insisted=world.size == 1) as request,
+    ):
+        loop = _Loop(work, run, folder, fingerprint, watch, world, learner, log)
+        if facts.get("owes_validation"):
+            loop.validate(first_step)
+        with _batches(work, run, first_step, world) as batches:
+            for step in range(first_step, run.steps):
+                loop.once(step, batches, request)
+    return learner.average.gather()
+
+
+@dataclass
+class _Loop:
+    """One step after the other, and what happens between them."""
+
+    work: Work[Any]
+    run: RunConfig
+    folder: Path
+    fingerprint: str
+    watch: Callable[[Progress], None] | None
+    world: World
+    learner: Learner[Any]
+    log: RunLog | None
+
+    def __post_init__(self) -> None:
+        self.pace = Pace(self.run.steps, {"validate": self.run.validate_every, "save": self.run.save_every})
+
+    def once(self, step: int, batches: Iterator[Fetched[Any]], request: StopRequest) -> None:
+        result = self.learner.step(step, batches, request)
+        self.pace.add_step(result.time)
+        done = step + 1
+        if self._due(done, self.run.log_every):
+            self._write(done, self._numbers(result))
+        # Whoever is asked to stop may have seconds left: what there is to validate is done at the next start.
+        stopping = result.stopping and done < self.run.steps
+        validates = self._due(done, self.run.validate_every)
+        if validates and not stopping:
+            self.validate(done)
+        if self._due(done, self.run.save_every) or stopping:
+            self._save(done, owes_validation=validates and stopping)
+        self._tell(done, result)
+        if stopping:
+            raise RunStoppedError(max(self.world.gathered(request.number)), done, self.run.steps)
+
+    def _due(self, done: int, every: int) -> bool:
+        return done % every == 0 or done == self.run.steps
+
+    def _numbers(self, result: StepResult) -> dict[str, float]:
+        shared = mean_by_name(self.world.gathered(dict(result.numbers)))
+        speed = {
+            "train/seconds_per_step": result.time.seconds,
+            "train/windows_per_second": self.pace.windows_per_second,
+            "train/waiting_share": max(self.world.gathered(self.pace.waiting_share)),
+            "train/memory_gb": max(self.world.gathered(_memory_gb(self.world.device))),
+        }
+        return {"train/loss": result.loss, **shared, **speed}
+
+    def validate(self, done: int) -> None:
+        began = time.perf_counter()
+        numbers = self.work.validate(self.learner.average.gather())
+        self._write(done, numbers)
+        self.pace.add_pause("validate", time.perf_counter() - began)
+
+    def _save(self, done: int, owes_validation: bool) -> None:
+        began = time.perf_counter()
+        state = self.learner.state({"step": done, "fingerprint": self.fingerprint, "owes_validation": owes_validation})
+        if state is not None:
+            save_state(self.folder, state)
+        self.pace.add_pause("save", time.perf_counter() - began)
+
+    def _write(self, done: int, numbers: dict[str, float]) -> None:
+        if self.log is not None:
+            self.log.write(done, numbers)
+
+    def _tell(self, done: int, result: StepResult) -> None:
+        if self.watch is None or not self.world.main:
+            return
+        left_s, at_least = self.pace.seconds_left(done)
+        pace = (self.pace.seconds_per_step, self.pace.windows_per_second, left_s, at_least)
+        self.watch(Progress(done, self.run.steps, result.loss, *pace))
+
+
+def _batches(work: Work[Batch], run: RunConfig, first_step: int, world: World) -> Prefetch[Batch]:
+    places = range(first_step * run.accumulate, run.steps * run.accumulate)
+    device = world.device
+    pin = device.type == "cuda"
+    return Prefetch(
+        work.batch, places, lambda batch: work.to_device(batch, device), run.prefetch, run.loader_threads, pin
+    )
+
+
+def _facts_of(state: Path, fingerprint: str) -> dict[str, Any]:
+    facts = load_facts(state)
+    if facts["fingerprint"] != fingerprint:
         raise ModelError(
-            f"{folder} holds an unfinished run with another recipe or store; "
+            f"{state.parent} holds an unfinished run with another recipe or store; "
             "finish it with the recipe it was started with, delete the folder, or name another."
         )
-    first_step = 0 if state is None else int(state["step"])
-    facts = {"fingerprint": fingerprint}
-    with RunLog(folder, first_step) as log:
-        for step in range(first_step, run.steps):
-            started = time.perf_counter()
-            set_learning_rate(optimizer, learning_rate(step, run.steps, optimizer_config))
-            loss, numbers = _step(work, module, optimizer, step, run, optimizer_config.clip_norm, device)
-            average.update(module, step)
-            done = step + 1
-            seconds = time.perf_counter() - started
-            if done % run.log_every == 0 or done == run.steps:
-                log.write(done, {"train/loss": loss, **numbers, "train/seconds_per_step": seconds})
-            if done % run.validate_every == 0 or done == run.steps:
-                log.write(done, work.validate(average.module))
-            if done % run.save_every == 0 or done == run.steps:
-                save_state(folder, done, module, average.module, optimizer, facts)
-            if watch is not None:
-                watch(Progress(done, run.steps, loss, seconds))
-    return average.module
+    return facts
 
 
-def pick_device(name: str) -> torch.device:
-    """``auto`` is the first CUDA device, else the CPU."""
-    if name == "cuda" and not torch.cuda.is_available():
-        raise ModelError("the recipe asks for device cuda, but torch sees no CUDA device; use device: auto or cpu.")
-    return torch.device("cuda" if name != "cpu" and torch.cuda.is_available() else "cpu")
-
-
-def _step(
-    work: Work[Batch],
-    module: nn.Module,
-    optimizer: torch.optim.Optimizer,
-    step: int,
-    run: RunConfig,
-    clip_norm: float,
-    device: torch.device,
-) -> tuple[float, dict[str, float]]:
-    torch.manual_seed(_seed_of(run.seed, step))
-    generator = torch.Generator().manual_seed(_seed_of(run.seed, step) + 1)
-    module.train()
-    with torch.autocast(device.type, torch.bfloat16, enabled=_use_bfloat16(run.precision, device)):
-        loss, numbers = work.loss(module, work.to_device(work.batch(step), device), generator)
-    optimizer.zero_grad(set_to_none=True)
-    loss.backward()
-    norm = nn.utils.clip_grad_norm_([p for p in module.parameters() if p.grad is not None], clip_norm)
-    value = float(loss.detach())
-    if not torch.isfinite(norm) or value != value:
-        raise ModelError(f"training broke down at step {step}: loss {value}, gradient norm {float(norm)}.")
-    optimizer.step()
-    return value, {**numbers, "train/gradient_norm": float(norm)}
-
-
-def _seed_of(seed: int, step: int) -> int:
-    return (seed * 1_000_003 + step) * 2
-
-
-def _use_bfloat16(precision: str, device: torch.device) -> bool:
-    if precision == "auto":
-        return device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return precision == "bfloat16"
+def _memory_gb(device: torch.device) -> float:
+    """The most that the device held so far; on a CPU what the process holds now."""
+    n_bytes = torch.cuda.max_memory_allocated(device) if device.type == "cuda" else psutil.Process().memory_info().rss
+    return n_bytes / 1e9
 
 
 def fingerprint_of(*parts: Any) -> str:

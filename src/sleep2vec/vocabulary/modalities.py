@@ -23,7 +23,9 @@ class Modality:
         rate_hz: Rate in the store.
         unit: Unit in the store; ``"robust units"`` where a device's gain is arbitrary.
         night_scaled: Whether a night's own median and spread are removed at the model's door. False
-            where the level itself is the message (SpO2, IBI): then `centre` and `spread` are fixed.
+            where the level itself is the message (SpO2, IBI, actigraphy): then `centre` and `spread` are fixed. For
+            actigraphy, the night's own spread would be the sensor's noise, of which every movement is a hundredfold:
+            all would be clipped alike. 0.02 g is a small movement, and what is clipped lies above 0.4 g.
         centre, spread: The fixed constants, in `unit`, of a modality that is not `night_scaled`.
         may_derive_from: Modalities that may have been computed from the same sensor; pairs of them
             share artefacts, so pretraining draws them rarely.
@@ -54,11 +56,18 @@ MODALITIES: MappingProxyType[str, Modality] = MappingProxyType(
             Modality("airflow", "airflow", 4, "robust units"),
             Modality("belt", "effort belt", 4, "robust units"),
             Modality("spo2", "SpO2", 4, "%", night_scaled=False, centre=95.0, spread=3.0),
-            Modality("ibi", "heart-beat intervals", 4, "s", False, 0.9, 0.15, ("ecg",)),
-            Modality("resp", "respiration", 4, "robust units", True, 0.0, 1.0, ("belt", "airflow", "ecg")),
+            Modality("ibi", "heart-beat intervals", 4, "s", False, 0.9, 0.15, ("ecg", "ppg")),
+            Modality("resp", "respiration", 4, "robust units", True, 0.0, 1.0, ("belt", "airflow", "ecg", "ppg")),
+            Modality("ppg", "pulse wave (PPG)", 128, "robust units"),
+            Modality("actigraphy", "actigraphy", 4, "g", night_scaled=False, centre=0.0, spread=0.02),
         )
     }
 )
+"""All that a store may hold, in the order in which its files do: new ones come at the end."""
+WEARABLES = ("ppg", "actigraphy")
+"""Modalities of a watch: models read them after adaptation, or where their recipe names them."""
+CORE = tuple(name for name in MODALITIES if name not in WEARABLES)
+"""The nine of the published model, and what a model reads unless its recipe says otherwise."""
 
 
 def derived_together(first: str, second: str) -> bool:

@@ -1,6 +1,7 @@
 """A night: what the model reads, with the story of where every number came from."""
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 
@@ -26,6 +27,11 @@ def simulated_as(cohort: str | None) -> str:
 def is_simulated(cohort: str | None) -> bool:
     """Whether nights of a manifest's cohort are simulated."""
     return cohort == SIMULATED or (cohort or "").startswith(f"{SIMULATED}-")
+
+
+def derivation(channels: Sequence[str]) -> str:
+    """Labels of the channels behind something, as a person reads them: one, the first minus the second, or axes."""
+    return " minus ".join(channels) if len(channels) < 3 else f"{', '.join(channels[:-1])} and {channels[-1]}"
 
 
 @dataclass(frozen=True)
@@ -116,10 +122,10 @@ class Night:
         for name in MODALITIES:
             if name in self.samples:
                 story = self.provenance[name]
-                lines.append(f"  {name:<8} {self.valid[name].mean():4.0%} valid, from {' minus '.join(story.channels)}")
-                lines += [f"           why: {story.reason}", f"           how: {'; '.join(story.steps)}"]
+                lines.append(f"  {name:<10} {self.valid[name].mean():4.0%} valid, from {derivation(story.channels)}")
+                lines += [f"             why: {story.reason}", f"             how: {'; '.join(story.steps)}"]
             else:
-                lines.append(f"  {name:<8} absent: {self.absent.get(name, 'no channel for it')}")
+                lines.append(f"  {name:<10} absent: {self.absent.get(name, 'no channel for it')}")
         lines += ["", "Scoring", *(f"  {line}" for line in self._scoring_words())]
         lines += ["", "Channels"]
         width = max((len(decision.label) for decision in self.decisions), default=0)

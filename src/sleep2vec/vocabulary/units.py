@@ -9,6 +9,14 @@ _WORDS = MappingProxyType(
 )
 
 
+_G = MappingProxyType({"g": 1.0, "mg": 1e-3, "m/s2": 1 / 9.80665, "m/s^2": 1 / 9.80665, "ms-2": 1 / 9.80665})
+
+
+def g_per_unit(unit: str) -> float | None:
+    """How many g one `unit` of acceleration is (``"g"``, ``"mg"``, ``"m/s2"``), or None if it is none."""
+    return _G.get(re.sub(r"[\s._\[\]()]", "", unit).replace("\u00b2", "2").lower())
+
+
 def volts_per_unit(unit: str) -> float | None:
     """How many volts one `unit` is (``"uV"``, ``"Microvolt"``, ``"mV"``, ``"V"`` ...), or None if it is no voltage.
 

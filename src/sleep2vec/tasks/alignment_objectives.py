@@ -1,0 +1,175 @@
+"""What pretraining may minimise, one object an objective.
+
+Where several processes share a batch, masks and draws are made for the whole of it and each takes its rows; see
+`Gathering` for the rest.
+
+Dimension letters: B windows of the whole batch, L tokens, D features, F features of a modality, N hidden tokens.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from itertools import combinations
+from types import MappingProxyType
+from typing import Any, Protocol, cast
+
+import torch
+from torch import Tensor, nn
+
+from sleep2vec.data.metadata import Metadata
+from sleep2vec.data.pairs import PairBatch
+from sleep2vec.model.encoder import ModelConfig
+from sleep2vec.objectives import (
+    Gathering,
+    TemporalNegatives,
+    dash_infonce,
+    leave_one_out,
+    negative_weights,
+    reconstruction,
+    same_person,
+)
+from sleep2vec.tasks.alignment import Aligner, AlignmentConfig, ObjectiveName, Reconstructor
+from sleep2vec.tasks.displacement import displaced
+
+
+class Objective(Protocol):
+    """An objective of pretraining."""
+
+    def module(self, config: ModelConfig) -> Aligner:
+        """An encoder with what this objective needs on top."""
+
+    def loss(self, module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
+        """Mask, encode, compare. Over several processes, the mean of their losses is that of the whole batch."""
+
+
+@dataclass(frozen=True)
+class Views:
+    """Embeddings of the whole batch, one of each a modality, and which windows of it are this process's."""
+
+    tokens_BLD: list[Tensor]
+    windows_BD: list[Tensor]
+    valid_BL: list[Tensor]
+    gathering: Gathering
+
+
+class PairContrast:
+    """Simultaneous tokens of two modalities against those of other windows; of more than two, every pair."""
+
+    def __init__(self, terms: Callable[[AlignmentConfig, Metadata], Mapping[str, Any]], temporal: bool) -> None:
+        self._terms, self._temporal = terms, temporal
+
+    def module(self, config: ModelConfig) -> Aligner:
+        return Aligner(config)
+
+    def loss(self, module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
+        views = _embedded(module, batch, config, draw)
+        terms = {**self._terms(config, batch.metadata), "anchors": views.gathering.own}
+        moments = _temporal(config) if self._temporal else None
+        losses = []
+        for one, other in combinations(range(len(batch.modalities)), 2):
+            tokens_BLD, windows_BD = ((x[one], x[other]) for x in (views.tokens_BLD, views.windows_BD))
+            valid_BL = views.valid_BL[one] & views.valid_BL[other]
+            loss = dash_infonce(*tokens_BLD, valid=valid_BL, temporal=moments, generator=draw, **terms)
+            if config.window_weight > 0:
+                loss = loss + config.window_weight * dash_infonce(*windows_BD, valid=valid_BL.any(dim=1), **terms)
+            losses.append(loss)
+        return torch.stack(losses).mean() * views.gathering.n_processes
+
+
+class LeaveOneOut:
+    """Each modality against the mean of the others."""
+
+    def module(self, config: ModelConfig) -> Aligner:
+        return Aligner(config)
+
+    def loss(self, module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
+        views = _embedded(module, batch, config, draw)
+        terms = {**_plain(config, batch.metadata), "anchors": views.gathering.own}
+        loss = leave_one_out(views.tokens_BLD, valid=views.valid_BL, **terms)
+        if config.window_weight > 0:
+            whole_B = [valid_BL.any(dim=1) for valid_BL in views.valid_BL]
+            loss = loss + config.window_weight * leave_one_out(views.windows_BD, valid=whole_B, **terms)
+        return loss * views.gathering.n_processes
+
+
+class Reconstruction:
+    """What the tokenizers read of hidden tokens, guessed from the rest of the same modality's window."""
+
+    def module(self, config: ModelConfig) -> Aligner:
+        return Reconstructor(config)
+
+    def loss(self, module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
+        learner = cast(Reconstructor, module)
+        gathering = _gathering(batch)
+        hidden = _hidden(batch, config.masked_share, draw)
+        encoded = learner.encoder(list(zip(batch.modalities, batch.views, strict=True)), hidden)
+        guesses, truths = [], []
+        for name, view, seen, hidden_BL in zip(batch.modalities, batch.views, encoded, hidden, strict=True):
+            values_NS = view.values_BLS[hidden_BL]
+            features_NF = values_NS if view.are_features else learner.encoder.front_end(name, values_NS)
+            decoder = learner.decoder(name)
+            truths.append(decoder.standardised(features_NF))
+            guesses.append(decoder(seen.tokens_BLD[hidden_BL]))
+        n_hidden = gathering.total(torch.stack([hidden_BL.sum() for hidden_BL in hidden]).sum())
+        return reconstruction(guesses, truths, n_hidden) * gathering.n_processes
+
+
+def _embedded(module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Views:
+    """Displace and mask all views independently, encode, and gather of the moments they share what everybody has."""
+    gathering = _gathering(batch)
+    moved = displaced(batch, config.displaced_tokens, draw)
+    embedded = module(moved.batch, _hidden(moved.batch, config.masked_share, draw))
+    return Views(
+        [gathering.whole(tokens_BLD[:, place]) for (tokens_BLD, _), place in zip(embedded, moved.shared, strict=True)],
+        [gathering.whole(window_BD) for _, window_BD in embedded],
+        [gathering.whole(view.valid_BL[:, place]) for view, place in zip(moved.batch.views, moved.shared, strict=True)],
+        gathering,
+    )
+
+
+def _gathering(batch: PairBatch) -> Gathering:
+    valid_BL = batch.first.valid_BL
+    return Gathering(batch.rows, len(batch.metadata.night), valid_BL.shape[1], valid_BL.device)
+
+
+def _hidden(batch: PairBatch, share: float, draw: torch.Generator) -> list[Tensor]:
+    lotteries = [torch.rand(len(batch.metadata.night), view.valid_BL.shape[1], generator=draw) for view in batch.views]
+    return [
+        (lottery_BL[batch.rows] < share).to(view.valid_BL.device) & view.valid_BL
+        for lottery_BL, view in zip(lotteries, batch.views, strict=True)
+    ]
+
+
+def _plain(config: AlignmentConfig, known: Metadata) -> dict[str, Any]:
+    return {"temperature": config.temperature, "margin": 0.0, "positive_margin": config.positive_margin}
+
+
+def _dash(config: AlignmentConfig, known: Metadata) -> dict[str, Any]:
+    weights_BB = negative_weights(
+        known.age,
+        known.sex,
+        known.site,
+        known.night,
+        subject=known.subject,
+        same_night=config.same_night,
+        age_scale_years=config.age_scale_years,
+        other_sex=config.other_sex,
+        same_site=config.same_site,
+        other_site=config.other_site,
+    )
+    same_BB = same_person(known.night, known.subject)
+    return {**_plain(config, known), "margin": config.margin, "weights": weights_BB, "same_night": same_BB}
+
+
+def _temporal(config: AlignmentConfig) -> TemporalNegatives | None:
+    chosen = config.temporal
+    return TemporalNegatives(chosen.drawn, chosen.exclusion_tokens, chosen.share) if chosen.drawn > 0 else None
+
+
+OBJECTIVES: MappingProxyType[ObjectiveName, Objective] = MappingProxyType(
+    {
+        "dash_infonce": PairContrast(_dash, temporal=True),
+        "infonce": PairContrast(_plain, temporal=False),
+        "leave_one_out": LeaveOneOut(),
+        "reconstruction": Reconstruction(),
+    }
+)
