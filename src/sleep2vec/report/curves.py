@@ -82,7 +82,7 @@ def chart_svg(
         return "".join(parts)
 
     parts = []
-    for tick in round_ticks(low, high, 4):
+    for tick in round_ticks(low, high, 5):
         parts.append(f'<path class="rule" d="M{_LEFT:g} {short(y(tick))}H{right:g}"/>')
         parts.append(svg_text(_LEFT - 7, y(tick) + 4, _tick_text(tick), "row"))
     for tick in round_ticks(0, n_steps, 5):
@@ -98,7 +98,7 @@ def chart_svg(
             outline = edges[0] + edges[1].replace("M", "L", 1)
             parts.append(f'<path class="band" fill="{curve.colour}" d="{outline}Z"/>')
         parts.append(_curve(curve, x, y, path(curve.series)))
-        if len(curve.series) and not math.isnan(curve.series.last):
+        if curve.style != "points" and not math.isnan(curve.series.last):
             named.append((y(curve.series.last), f"{curve.name} {curve.series.last:.{digits}f}", curve.colour))
     for at, words, colour in _apart(named, _TOP + 4, height - _BOTTOM + 4):
         style = f' style="fill:{colour}"' if colour else ""

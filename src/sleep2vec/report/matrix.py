@@ -12,7 +12,7 @@ _LEFT, _TOP = 74.0, 24.0
 _DARK, _PALE = (29, 72, 114), (246, 248, 249)
 _STYLE = (
     "svg{font:11.5px Inter,'Segoe UI',Arial,sans-serif}text{fill:#1b2733}.row{text-anchor:end}.time,.cell"
-    "{text-anchor:middle}.cell.over{fill:#fff}.share{fill:#5b6875;font-size:11px}"
+    "{text-anchor:middle}.cell.dark{fill:#fff}.share{fill:#5b6875;font-size:11px}"
 )
 
 
@@ -65,7 +65,7 @@ def _cell(x: float, y: float, value: float | None, chance: float | None, pair: s
     if value is None:
         return ""
     words = f"{value:.2f}" if known else "–"
-    style = "cell over" if level > 0.55 else "cell"
+    style = "cell dark" if level > 0.55 else "cell"
     middle = (x + _CELL_WIDTH / 2, y + _CELL_HEIGHT / 2 + 4)
     return f'{box}<text class="{style}" data-pair="{escape(pair)}" x="{middle[0]:g}" y="{middle[1]:g}">{words}</text>'
 

@@ -18,17 +18,18 @@ from sleep2vec.report.run_warnings import smoothed, warnings_of
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.night import is_simulated
 
-_MAIN, _SECOND, _PALE = "#1d4872", "#c03a63", "#a9cfe0"
+_MAIN, _SECOND, _PALE = "#1d4872", "#c03a63", "#7fb3d3"
 _WIDE = 1000.0
 
 # Name in the log, heading, what the number is, and what it means where it stands.
 PROBES = (
-    ("site", "Site", "balanced accuracy", "Which site recorded it. A model that need not know stays near chance."),
+    ("site", "Site", "balanced accuracy", "Which site recorded it; who need not know stays near chance."),
     ("person_within", "Person, within the night", "balanced accuracy", "Known again in the other half of the night."),
     ("person_across", "Person, across nights", "balanced accuracy", "Known again in another night."),
     ("sex", "Sex", "balanced accuracy", "Physiology tells it, and so may the amplifier."),
     ("age", "Age", "R²", "0 is saying the mean age of all."),
-    ("stage", "Sleep stage", "Cohen's kappa", "Of single tokens: what a linear reader finds of what is worth knowing."),
+    ("age_error", "Age, error", "years", "Mean absolute error; chance is saying the median age of all."),
+    ("stage", "Sleep stage", "Cohen's kappa", "Of single tokens: what is worth knowing."),
 )
 _KINDS = (("mean", "mean of tokens", _MAIN), ("token", "tokens", _MAIN), ("cls", "[CLS]", _SECOND))
 
@@ -105,6 +106,11 @@ def _n_steps(run: RunFolder) -> int:
     return planned if isinstance(planned, int) else run.history.last_step
 
 
+def _axis_end(run: RunFolder) -> int:
+    """What is there is drawn large; how much is to come stands in the facts."""
+    return run.history.last_step
+
+
 def _simulated(run: RunFolder) -> bool:
     cohorts = [name for part in run.data.values() for name in part.get("cohorts", {})]
     return bool(cohorts) and all(map(is_simulated, cohorts))
@@ -171,9 +177,8 @@ def _loss(run: RunFolder) -> Markup | None:
     if len(validation):
         band = history.band(pairs.values(), (0.1, 0.9)) if len(pairs) > 2 else None
         curves.append(Curve("validation", validation, _SECOND, band=band))
-    curves = [curve if curve.style != "points" else Curve("", train, _PALE, "points") for curve in curves]
     return (
-        chart_svg(curves, "Loss over the steps", _n_steps(run), width=_WIDE, height=250, digits=3) if curves else None
+        chart_svg(curves, "Loss over the steps", _axis_end(run), width=_WIDE, height=250, digits=3) if curves else None
     )
 
 
@@ -185,7 +190,7 @@ def _other_scores(run: RunFolder) -> list[Panel]:
         Panel(
             name.replace("_", "-").capitalize(),
             "",
-            chart_svg([Curve("", series, _MAIN)], f"Validation {name}", _n_steps(run), digits=3),
+            chart_svg([Curve("", series, _MAIN)], f"Validation {name}", _axis_end(run), digits=3),
         )
         for name, series in found.items()
         if len(series)
@@ -200,44 +205,36 @@ def _retrieval_course(run: RunFolder) -> Markup | None:
         return None
     band = history.band(pairs.values(), (0.1, 0.9)) if len(pairs) > 2 else None
     levels = [] if chance is None else [Level("chance", chance)]
-    return chart_svg([Curve("mean", mean, _MAIN, band=band)], "Top-1 retrieval", _n_steps(run), levels, shown=(0, None))
+    return chart_svg(
+        [Curve("mean", mean, _MAIN, band=band)], "Top-1 retrieval", _axis_end(run), levels, shown=(0, None)
+    )
 
 
 def _geometry(run: RunFolder) -> list[Panel]:
     """Alignment, uniformity and rank over the steps."""
     history, panels = run.history, []
     most = history.last("validation/most_rank")
-    rows: tuple[tuple[str, str, str, str, Sequence[Level]], ...] = (
-        (
-            "alignment",
-            "Alignment",
-            "Squared distance of partners; 0 is the same place, 2 nothing in common.",
-            "pair",
-            (),
-        ),
-        (
-            "uniformity",
-            "Uniformity",
-            "How evenly embeddings cover the sphere; lower is more even, 0 is one point.",
-            "",
-            (),
-        ),
+    of_most = "" if most is None else f", of {most:.0f}"
+    rows = (
+        ("alignment", "Alignment", "Squared distance of partners: 0 is the same place, 2 nothing in common."),
+        ("uniformity", "Uniformity", "How evenly embeddings cover the sphere: low is even, 0 is one point."),
         (
             "rank",
             "Effective rank",
-            f"Directions in which embeddings differ{'' if most is None else f', of {most:.0f}'}; a few are a collapse.",
-            "",
-            (),
+            f"Directions in which embeddings differ{of_most}; a few are a dimensional collapse.",
         ),
+        ("spread", "Spread", "Variance on the sphere, at most 1; near 0 is a total collapse."),
     )
-    for kind, title, words, of, levels in rows:
+    for kind, title, words in rows:
         mean = history.series(f"validation/{kind}")
         if not len(mean):
             continue
         name = f"validation/{kind}"
-        parts = list((history.by_pair(name) if of == "pair" else history.by_modality(name)).values())
+        parts = list((history.by_pair(name) if kind == "alignment" else history.by_modality(name)).values())
         band = history.band(parts, (0.0, 1.0)) if len(parts) > 1 else None
-        figure = chart_svg([Curve("mean", mean, _MAIN, band=band)], title, _n_steps(run), levels)
+        figure = chart_svg(
+            [Curve("mean", mean, _MAIN, band=band)], title, _axis_end(run), digits=1 if kind == "rank" else 2
+        )
         panels.append(Panel(title, words, figure))
     return panels
 
@@ -274,7 +271,7 @@ def _probes(run: RunFolder) -> list[Panel]:
         chance = history.last(f"probes/{target}_chance")
         levels = [] if chance is None else [Level("chance" if target != "age" else "mean age", chance)]
         levels += [] if untrained is None else [Level("untrained", untrained)]
-        figure = chart_svg(curves, title, _n_steps(run), levels)
+        figure = chart_svg(curves, title, _axis_end(run), levels)
         panels.append(Panel(title, f"{unit[0].upper()}{unit[1:]}. {words}", figure))
     return panels
 
@@ -321,7 +318,9 @@ def _machine(run: RunFolder) -> list[Panel]:
     )
     found = [(run.history.series(name), title, words, digits) for name, title, words, digits in rows]
     return [
-        Panel(title, words, chart_svg([Curve("", series, _MAIN)], title, _n_steps(run), digits=digits, shown=(0, None)))
+        Panel(
+            title, words, chart_svg([Curve("", series, _MAIN)], title, _axis_end(run), digits=digits, shown=(0, None))
+        )
         for series, title, words, digits in found
         if len(series)
     ]
