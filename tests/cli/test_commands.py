@@ -13,7 +13,7 @@ from sleep2vec.model.sizes import SIZES
 from sleep2vec.model.tokenizers import TOKENIZERS
 from sleep2vec.vocabulary.modalities import MODALITIES
 
-COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "finetune", "report", "simulate")
+COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "adapt", "finetune", "report", "simulate")
 FILES = ["embeddings.parquet", "night.html", "result.json", "stages.csv", "stages.edf"]
 
 
