@@ -121,10 +121,7 @@ def _embedded(module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw
     return Views(
         [gathering.whole(tokens_BLD[:, place]) for (tokens_BLD, _), place in zip(embedded, moved.shared, strict=True)],
         [gathering.whole(window_BD) for _, window_BD in embedded],
-        [
-            gathering.whole(view.valid_BL[:, place])
-            for view, place in zip(moved.batch.views, moved.shared, strict=True)
-        ],
+        [gathering.whole(view.valid_BL[:, place]) for view, place in zip(moved.batch.views, moved.shared, strict=True)],
         gathering,
     )
 
