@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor
+from torch import Tensor, nn
 
 from sleep2vec.data.window import View, Window, WindowReader
-from sleep2vec.metrics.retrieval import top1_accuracy
+from sleep2vec.metrics.retrieval import chance_of_top1, top1_accuracy
 from sleep2vec.model.checkpoint import load_config, load_weights, model_config
 from sleep2vec.model.encoder import Encoder, ModelConfig
 from sleep2vec.model.projection import Projection
@@ -31,13 +31,14 @@ class Pretrained:
     """An encoder and its way into the alignment space; `random_model` makes one that never learned."""
 
     encoder: Encoder
-    projection: Projection
+    projection: nn.Module
 
     def features(self, modality: str, view: View) -> Tensor:
         return self.encoder([(modality, view)])[0].tokens_BLD
 
     def aligned(self, modality: str, view: View) -> Tensor:
-        return self.projection(self.features(modality, view))
+        aligned_BLD: Tensor = self.projection(self.features(modality, view))
+        return aligned_BLD
 
 
 @dataclass(frozen=True)
@@ -65,10 +66,17 @@ def pretrained_model(folder: Path) -> Pretrained:
     """The encoder and projection that `sleep2vec pretrain` wrote into a folder."""
     config = model_config(folder, load_config(folder))
     weights = load_weights(folder)
-    model = Pretrained(Encoder(config).eval(), Projection(Encoder(config).width, config.projection).eval())
-    for name, module in (("encoder.", model.encoder), ("projection.", model.projection)):
-        module.load_state_dict({key.removeprefix(name): w for key, w in weights.items() if key.startswith(name)})
-    return model
+    parts = {
+        part: {key.removeprefix(part): w for key, w in weights.items() if key.startswith(part)}
+        for part in ("encoder.", "projection.")
+    }
+    encoder = Encoder(config)
+    encoder.load_state_dict(parts["encoder."])
+    projection: nn.Module = nn.Identity()  # an objective that aligns nothing has none
+    if parts["projection."]:
+        projection = Projection(encoder.width, config.projection)
+        projection.load_state_dict(parts["projection."])
+    return Pretrained(encoder.eval(), projection.eval())
 
 
 def random_model(config: ModelConfig, reader: WindowReader, night_ids: Sequence[str], seed: int) -> Pretrained:
@@ -76,6 +84,17 @@ def random_model(config: ModelConfig, reader: WindowReader, night_ids: Sequence[
     torch.manual_seed(1_000 + seed)
     encoder = Encoder(config)
     calibrate(encoder, reader, night_ids, seed)
+    return Pretrained(encoder.eval(), Projection(encoder.width, config.projection).eval())
+
+
+def random_like(model: Pretrained, seed: int) -> Pretrained:
+    """The same encoder before its first step: random weights, and the usual sizes that it was calibrated with."""
+    config = model.encoder.config
+    torch.manual_seed(1_000 + seed)
+    encoder = Encoder(config)
+    known = dict(model.encoder.named_buffers())
+    for name, buffer in encoder.named_buffers():
+        buffer.copy_(known[name])
     return Pretrained(encoder.eval(), Projection(encoder.width, config.projection).eval())
 
 
@@ -171,14 +190,8 @@ def retrieval(
         if not valid_BL.any():
             continue
         found["people"].append(top1_accuracy(first_BLD, second_BLD, valid_BL))
-        found["people chance"].append(_chance(valid_BL))
+        found["people chance"].append(chance_of_top1(valid_BL))
         # The same with moments and windows exchanged.
         found["moments"].append(top1_accuracy(first_BLD.swapaxes(0, 1), second_BLD.swapaxes(0, 1), valid_BL.T))
-        found["moments chance"].append(_chance(valid_BL.T))
+        found["moments chance"].append(chance_of_top1(valid_BL.T))
     return {name: float(np.mean(values)) for name, values in found.items()} | {"people asked": float(len(rows))}
-
-
-def _chance(valid_BL: NDArray[np.bool_]) -> float:
-    """Of a guess among the candidates that each asked token has."""
-    candidates_L = valid_BL.sum(axis=0)
-    return float((candidates_L > 0).sum() / candidates_L.sum())

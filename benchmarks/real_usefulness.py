@@ -24,19 +24,19 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from fine_tuned import staged, tuning
-from frozen_features import Floats, FrozenNight, front_end_of, frozen_nights, pretrained_model, random_model
+from frozen_features import Floats, FrozenNight, front_end_of, frozen_nights, pretrained_model, random_like
 from linear_probes import PENALTY, Standard, auroc, logistic
 from real_excerpts import accel_nights, apnea_nights, store_of
 from real_people import real_folder
 from sleep2vec.data.window import WindowReader
 from sleep2vec.inference.predictor import load
-from sleep2vec.metrics.agreement import agreement, agreement_of, confusion_matrix
-from sleep2vec.model.checkpoint import load_config, model_config
+from sleep2vec.metrics.agreement import agreement_of, confusion_matrix
+from sleep2vec.model.checkpoint import load_config
 from sleep2vec.recipes.finetuning import run_finetuning
 from sleep2vec.recipes.loading import load_recipe
 from sleep2vec.recipes.schema import FinetuneRecipe
 from sleep2vec.store.reader import Store
-from study_figures import Figure, Results, difference_of, over_people
+from study_figures import Figure, Results, difference_of, kappa_of, over_people
 
 ARMS = ("pretrained", "random", "front_end", "finetuned", "scratch")
 COMPARED = (("pretrained", "random"), ("pretrained", "front_end"), ("finetuned", "scratch"))
@@ -71,9 +71,20 @@ def _once(results: Results, name: str, study: "Study", arm: str) -> None:
     if results.get(name) is None:
         began = time.process_time()
         told = results.once(name, lambda: study.told(arm))
-        scores = {what: score(list(told.values())) for what, score in study.task.scores.items()}
+        scores = {what: score.of(list(told.values())) for what, score in study.task.scores.items()}
         line = ", ".join(f"{what} {value or 0:.3f}" for what, value in scores.items())
         print(f"{name}: {line} ({time.process_time() - began:.0f} CPU s)", flush=True)
+
+
+@dataclass(frozen=True)
+class Score:
+    """A figure of some nights: what is counted in each, once, and what their counts together say."""
+
+    count: Callable[[Any], Any]
+    told: Callable[[Sequence[Any]], float | None]
+
+    def of(self, nights: Sequence[Any]) -> float | None:
+        return self.told([self.count(night) for night in nights])
 
 
 @dataclass(frozen=True)
@@ -86,7 +97,7 @@ class Task:
         merge: (N, C) probabilities of tokens -> of what is judged.
         truth: stages (N,) as the store has them -> of what is judged.
         n_classes: of the truth.
-        scores: by name, of some nights' `Told`.
+        scores: by name, of nights as `Told` has them.
     """
 
     nights: Callable[[Path], Any]
@@ -94,7 +105,7 @@ class Task:
     merge: Callable[[Floats], Floats]
     truth: Callable[[Floats], Floats]
     n_classes: int
-    scores: dict[str, Callable[[Sequence[Any]], float | None]]
+    scores: dict[str, Score]
 
 
 @dataclass(frozen=True)
@@ -128,8 +139,7 @@ class Study:
         pretrained = pretrained_model(folder)
         reader = WindowReader(self.store, pretrained.encoder.front_end)
         ids = [row.night_id for row in self.store.rows]
-        # Its own usual sizes of features are of these nights; the pretrained one keeps those that it learnt with.
-        model = pretrained if arm == "pretrained" else random_model(model_config(folder, told), reader, ids, self.seed)
+        model = pretrained if arm == "pretrained" else random_like(pretrained, self.seed)
         represent = front_end_of(model.encoder) if arm == "front_end" else model.features
         return {night.row.night_id: night for night in frozen_nights(represent, reader, ids, ("ibi",), window)}
 
@@ -215,33 +225,42 @@ def _minutes_told(told_NC: Floats) -> Floats:
     return np.where(n_M1 > 0, share_M22.sum(axis=1) / np.maximum(n_M1, 1), np.nan).astype(np.float32)
 
 
-def _joined(nights: Sequence[Any]) -> tuple[Floats, Floats]:
-    """Truth and probabilities of all known samples of some nights."""
-    columns = np.concatenate([np.array(night, dtype=float) for night in nights], axis=1)
+def _known(night: Any) -> tuple[Floats, Floats]:
+    """Truth (N,) and probabilities (N, C) of a night, where the truth is known."""
+    columns = np.array(night, dtype=np.float32)
     columns = columns[:, np.isfinite(columns[0])]
     return columns[0], columns[1:].T
 
 
-def _kappa(nights: Sequence[Any], n_classes: int) -> float | None:
-    true, told = _joined(nights)
-    return agreement(true, told.argmax(axis=1), n_classes).kappa
+def _counts(n_classes: int) -> Callable[[Any], NDArray[np.int64]]:
+    """Of a night: (C, C), rows are the truth."""
+
+    def count(night: Any) -> NDArray[np.int64]:
+        true, told = _known(night)
+        return confusion_matrix(true, told.argmax(axis=1), n_classes)
+
+    return count
 
 
-def _kappa_of_three(nights: Sequence[Any]) -> float | None:
-    """Of W, NREM, R: probabilities are sums of the five."""
-    true, told = _joined(nights)
+def _counts_of_three(night: Any) -> NDArray[np.int64]:
+    """The same of W, NREM, R: probabilities are sums of the five."""
+    true, told = _known(night)
     three = np.stack([told[:, code == _THREE].sum(axis=1) for code in range(3)], axis=1)
-    return agreement_of(confusion_matrix(_THREE[true.astype(int)], three.argmax(axis=1), 3)).kappa
+    return confusion_matrix(_THREE[true.astype(int)], three.argmax(axis=1), 3)
+
+
+def _cases(night: Any) -> tuple[NDArray[np.bool_], Floats]:
+    true, told = _known(night)
+    return true == 1, told[:, 1]
 
 
 def _auroc(nights: Sequence[Any]) -> float | None:
-    true, told = _joined(nights)
-    return auroc(true == 1, told[:, 1])
+    true, told = (np.concatenate(column) for column in zip(*nights, strict=True))
+    return auroc(true, told)
 
 
-def _accuracy(nights: Sequence[Any]) -> float | None:
-    true, told = _joined(nights)
-    return float((told.argmax(axis=1) == true).mean())
+def _accuracy(counts: Sequence[NDArray[np.int64]]) -> float | None:
+    return agreement_of(np.sum(counts, axis=0)).accuracy
 
 
 TASKS = {
@@ -251,7 +270,7 @@ TASKS = {
         merge=lambda told_NC: told_NC,
         truth=lambda stages_N: stages_N,
         n_classes=5,
-        scores={"kappa, five": lambda nights: _kappa(nights, 5), "kappa, three": _kappa_of_three},
+        scores={"kappa, five": Score(_counts(5), kappa_of), "kappa, three": Score(_counts_of_three, kappa_of)},
     ),
     "apnea": Task(
         nights=apnea_nights,
@@ -259,7 +278,11 @@ TASKS = {
         merge=_minutes_told,
         truth=lambda stages_N: stages_N[: len(stages_N) // 2 * 2 : 2],
         n_classes=2,
-        scores={"AUROC": _auroc, "kappa": lambda nights: _kappa(nights, 2), "accuracy": _accuracy},
+        scores={
+            "AUROC": Score(_cases, _auroc),
+            "kappa": Score(_counts(2), kappa_of),
+            "accuracy": Score(_counts(2), _accuracy),
+        },
     ),
 }
 
@@ -273,15 +296,18 @@ def figures(results: Results, store: Store, task: Task, name: str, seeds: Sequen
     }
     found = {}
     for what, score in task.scores.items():
-        for arm, by_seed in told.items():
+        counted = {
+            arm: {seed: [score.count(said[night_id]) for night_id in ids] for seed, said in by_seed.items()}
+            for arm, by_seed in told.items()
+        }
+        for arm, by_seed in counted.items():
             if by_seed:
-                items = [[said[night_id] for night_id in ids] for said in by_seed.values()]
-                found[f"{what} / {arm}"] = over_people(score, items, people)
+                found[f"{what} / {arm}"] = over_people(score.told, list(by_seed.values()), people)
         for one, other in COMPARED:
-            both = [seed for seed in told[one] if seed in told[other]]
+            both = [seed for seed in counted[one] if seed in counted[other]]
             if both:
-                items = [[(told[one][seed][n], told[other][seed][n]) for n in ids] for seed in both]
-                found[f"{what} / {one} - {other}"] = over_people(difference_of(score), items, people)
+                pairs = [list(zip(counted[one][seed], counted[other][seed], strict=True)) for seed in both]
+                found[f"{what} / {one} - {other}"] = over_people(difference_of(score.told), pairs, people)
     return found
 
 

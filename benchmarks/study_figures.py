@@ -35,6 +35,12 @@ class Figure:
         return (self.low > 0 or self.high < 0) and len({value > 0 for value in self.seeds}) == 1
 
     def __str__(self) -> str:
+        """Mean, interval, and standard deviation over seeds."""
+        return self.of_seeds + (f" ±{np.std(self.seeds, ddof=1):.3f}" if len(self.seeds) > 1 else "")
+
+    @property
+    def of_seeds(self) -> str:
+        """Mean and interval, where that is already of seeds."""
         return f"{self.mean:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
     @property

@@ -125,7 +125,11 @@ class Study:
             return PretrainRecipe.model_validate(load_config(given[seed % len(given)])["recipe"])
         out = self.folder / f"pretrained-{seed}"
         steps = [] if self.options.steps is None else [f"run.steps={self.options.steps}"]
-        return load_recipe(self.options.recipe, PretrainRecipe, [*self.settings(seed, out), *steps, *self.options.set])
+        return load_recipe(
+            self.options.recipe,
+            PretrainRecipe,
+            [*self.settings(seed, out), "probes.when=never", *steps, *self.options.set],
+        )
 
     def pretrained(self, seed: int) -> Path:
         """A finished pretrained model whose training met none of the test people."""
@@ -260,7 +264,7 @@ def figures(study: Study) -> dict[str, Any]:
     people = [study.store.row(night_id).person for night_id in study.judges]
     found: dict[str, Any] = {"kappa": {}, "difference": {}}
     for sensors in SENSOR_SETS:
-        for labelled in (1, 4, 16, None):
+        for labelled in study.options.labelled:
             place = f"{sensors} / {labelled or 'all'}"
             told = {arm: counts_of(study, arm, labelled, sensors) for arm in ARMS}
             for arm in (arm for arm in ARMS if told[arm]):
@@ -275,13 +279,15 @@ def figures(study: Study) -> dict[str, Any]:
 
 def table(study: Study, found: dict[str, dict[str, Figure]]) -> str:
     n_people = len({study.store.row(night_id).person for night_id in study.judges})
-    lines = [f"Cohen's kappa, five stages, {len(study.judges)} nights of {n_people} test people; seeds in brackets"]
-    lines.append(f"{'sensors':<12}{'labelled':>9}  " + "".join(f"{arm:<27}" for arm in ARMS))
+    lines = [
+        f"Cohen's kappa, five stages, {len(study.judges)} nights of {n_people} test people [by people] ±over seeds"
+    ]
+    lines.append(f"{'sensors':<12}{'labelled':>9}  " + "".join(f"{arm:<30}" for arm in ARMS))
     for sensors in SENSOR_SETS:
-        for labelled in (1, 4, 16, None):
+        for labelled in study.options.labelled:
             cells = [found["kappa"].get(f"{sensors} / {labelled or 'all'} / {arm}") for arm in ARMS]
             if any(cells):
-                line = "".join(f"{'-' if cell is None else str(cell):<27}" for cell in cells)
+                line = "".join(f"{'-' if cell is None else str(cell):<30}" for cell in cells)
                 lines.append(f"{sensors:<12}{labelled or 'all':>9}  {line}")
     lines += ["", "differences (each seed's behind them; ? too small to tell)"]
     for name, figure in found["difference"].items():

@@ -27,6 +27,17 @@ def test_nights_go_straight_to_a_store(sleep2vec, tmp_path: Path):
     assert {row.subject_id for row in Store(tmp_path / "store").rows} == {"1", "2"}  # as the table names them
 
 
+def test_everybody_may_wear_a_watch(sleep2vec, tmp_path: Path):
+    """Pulse wave and actigraphy of every site are in the store, and are good."""
+    out = sleep2vec("simulate", tmp_path / "store", "--to-store", "--watch", "--nights", "4", *SHORT)
+    assert out.code == 0, out.err
+    rows = Store(tmp_path / "store").rows
+    assert {row.site for row in rows} == {"alpha", "beta", "gamma", "delta"}
+    assert min(row.signals[name].valid_share for row in rows for name in ("ppg", "actigraphy")) > 0.6
+    refused = sleep2vec("simulate", tmp_path / "no", "--watch", "--cohort", "mesa", *SHORT)
+    assert (refused.code, "a cohort's recordings hold what its files hold" in refused.err) == (2, True)
+
+
 def test_mistakes_are_told_in_a_sentence(sleep2vec, tmp_path: Path):
     unknown = sleep2vec("simulate", tmp_path, "--cohort", "shhs3", *SHORT)
     assert (unknown.code, unknown.err.startswith("sleep2vec: cohort 'shhs3' cannot be simulated; choose from")) == (

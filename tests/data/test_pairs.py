@@ -1,16 +1,19 @@
 """Pair-first batches: what every batch promises."""
 
 from collections import Counter
+from dataclasses import replace
 
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_nights import SLOW, made_night, store_of
+from scipy.stats import chisquare
 
 from sleep2vec.data.nights import NightSource
 from sleep2vec.data.pairs import PairConfig, PairSource
 from sleep2vec.data.window import WindowReader
+from sleep2vec.training.world import World
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.subject import Subject
 
@@ -112,6 +115,63 @@ def test_pairs_are_drawn_uniformly_but_for_derivatives(store):
 def test_one_night_of_a_pair_is_not_enough_and_says_so(store, tmp_path):
     with pytest.raises(StoreError, match=r"no two of the modalities .* are good in two nights at once among the 1"):
         PairSource(WindowReader(store), ["n01"], SLOW, PairConfig(), 0)
+
+
+# --- several processes, several cohorts -------------------------------------------------------------------------
+
+
+@settings(deadline=None, max_examples=20)
+@given(st.integers(1, 7), st.integers(0, 1000), st.integers(2, 40))
+def test_the_processes_shares_are_the_batch_of_one(tmp_store, n_processes, step, batch_windows):
+    """Side by side they are the same bytes; nights of two lengths, so that a share has to be padded to the whole batch.
+
+    Each process reads only its own windows, and all know the metadata of all.
+    """
+    config = {"batch_windows": batch_windows, "window_tokens": 30, "same_night_share": 0.25}
+    whole = source(tmp_store, **config)[0].batch(step)
+    parts = []
+    for rank in range(n_processes):
+        reader = Recorder(tmp_store)
+        ids = [row.night_id for row in tmp_store.rows]
+        share = World(rank, n_processes).share
+        part = PairSource(reader, ids, SLOW, PairConfig(**config), 0, share=share).batch(step)
+        assert len(reader.windows) == len(part.first.valid_BL)
+        assert part.modalities == whole.modalities
+        for name in ("age", "sex", "site", "night", "subject"):
+            told, known = (getattr(batch.metadata, name) for batch in (part, whole))
+            assert torch.equal(told.nan_to_num(-1), known.nan_to_num(-1))
+        assert torch.equal(whole.first.values_BLS[part.rows], part.first.values_BLS)
+        parts.append(part)
+    for place in (0, 1):
+        for what in ("values_BLS", "valid_BL"):
+            joined = torch.cat([getattr(part.views[place], what) for part in parts])
+            assert torch.equal(joined, getattr(whole.views[place], what))
+
+
+@pytest.fixture(scope="module")
+def tmp_store(tmp_path_factory):
+    nights = [made_night(f"s{i:02d}", i, 12 if i % 3 else 90, SLOW) for i in range(14)]
+    return store_of(tmp_path_factory.mktemp("shares") / "store", nights)
+
+
+@pytest.mark.parametrize("balance", ["nights", "cohorts", "sites"])
+def test_people_are_balanced_as_the_recipe_says(tmp_path, balance):
+    """40 nights of one cohort with one site, 10 of another with two: the first person of 1,200 batches (chi-square)."""
+    groups = {"big/x": 40, "small/x": 8, "small/y": 2}
+    nights = [
+        replace(made_night(f"{name.replace('/', '-')}-{i}", i, 2, ("spo2", "airflow")), cohort=name[:-2], site=name[-1])
+        for name, n in groups.items()
+        for i in range(n)
+    ]
+    store = store_of(tmp_path / "store", nights)
+    drawn, _ = source(store, balance=balance, batch_windows=2, window_tokens=1, same_night_share=0.0)
+    counts = Counter(drawn.draw(step).windows[0].night_id.rsplit("-", 1)[0].replace("-", "/") for step in range(1200))
+    promised = {
+        "nights": {name: n / 50 for name, n in groups.items()},
+        "cohorts": {"big/x": 1 / 2, "small/x": 0.4, "small/y": 0.1},
+        "sites": dict.fromkeys(groups, 1 / 3),
+    }[balance]
+    assert chisquare([counts[name] for name in groups], [1200 * promised[name] for name in groups]).pvalue > 1e-3
 
 
 # --- whole nights -----------------------------------------------------------------------------------------------

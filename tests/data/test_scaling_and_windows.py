@@ -33,11 +33,11 @@ def store(tmp_path_factory):
 @settings(deadline=None, max_examples=50)
 @given(st.sampled_from(list(MODALITIES)), st.floats(-1e3, 1e3), st.floats(0.3, 1e3), st.integers(0, 99))
 def test_scaling_is_the_door_of_the_method(name, centre, spread, seed):
-    """method.md 2: SpO2 and IBI by fixed constants, the others by the night's own; clipped; the input is left alone."""
+    """method.md 2: SpO2, IBI, actigraphy by fixed constants, the others by the night's own; clipped; not in place."""
     samples = (centre + 8 * spread * np.random.default_rng(seed).standard_normal((2, 50))).astype(np.float32)
     before = samples.copy()
     result = scaled(samples, name, centre, spread)
-    fixed = {"spo2": (95.0, 3.0), "ibi": (0.9, 0.15)}
+    fixed = {"spo2": (95.0, 3.0), "ibi": (0.9, 0.15), "actigraphy": (0.0, 0.02)}
     used_centre, used_spread = fixed.get(name, (centre, spread))
     expected = np.clip((samples.astype(np.float64) - used_centre) / used_spread, -LIMIT, LIMIT)
     np.testing.assert_allclose(result, expected, atol=1e-3)

@@ -52,6 +52,7 @@ def test_the_demo_beats_chance_on_a_person_it_never_saw(demo):
     assert kappa["EEG alone"] > 0.35
     assert kappa["EEG falls off halfway"] > 0.3
     assert kappa["IBI + RESP"] > 0.05
+    assert kappa["all sensors, own model"] > 0.4
 
 
 def test_the_demo_keeps_its_word_on_cost(demo):

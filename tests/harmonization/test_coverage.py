@@ -38,7 +38,7 @@ def test_labels_files_and_first_choices():
 def test_words_name_what_nobody_knows_first():
     words = coverage_of(FOLDER, cohort_of("generic")).words()
     assert words.index("labels that no rule knows") < words.index("Zorp") < words.index("labels that can serve")
-    assert "eeg            3   100%  C4-M1 (2), C4 minus M1 (1)" in words
+    assert "eeg              3   100%  C4-M1 (2), C4 minus M1 (1)" in words
 
 
 def test_rates_that_the_cohort_does_not_have_are_told():

@@ -215,11 +215,10 @@ def test_the_conv_tokenizer_learns_filters_for_a_rhythm_between_its_bands():
         return (power[:3].mean(dim=0) - power[3:].mean(dim=0)).abs().max()
 
     before = apart().detach()
-    optimizer = torch.optim.Adam(made.bank.parameters(), 0.03)
+    learned = list(made.bank.parameters())
     for _ in range(12):
-        optimizer.zero_grad()
-        (-apart()).backward()
-        optimizer.step()
+        for parameter, slope in zip(learned, torch.autograd.grad(apart(), learned), strict=True):
+            parameter.data += 0.03 * slope.sign()
     assert apart() > 1.5 * before
 
 

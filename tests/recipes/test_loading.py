@@ -9,11 +9,19 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from sleep2vec.recipes.loading import load_recipe, recipe_text, shipped_recipes
-from sleep2vec.recipes.schema import FinetuneRecipe, PretrainRecipe
+from sleep2vec.recipes.schema import AdaptRecipe, FinetuneRecipe, PretrainRecipe
 from sleep2vec.vocabulary.errors import RecipeError
 
 PLACES = ("store=/data/store", "out=/data/run")
+ABLATIONS = (
+    "conv", "infonce", "leave-one-out", "mlp", "no-displacement", "no-temporal", "reconstruction", "recurrent",
+)  # fmt: skip
 SHIPPED = {
+    **{f"ablation-{name}": (PretrainRecipe, PLACES) for name in ABLATIONS},
+    "paper-large": (PretrainRecipe, PLACES),
+    "small": (PretrainRecipe, PLACES),
+    "small-staging": (FinetuneRecipe, PLACES),
+    "adapt-wearable": (AdaptRecipe, (*PLACES, "pretrained=/data/model")),
     "paper-base": (PretrainRecipe, PLACES),
     "tiny-demo": (PretrainRecipe, PLACES),
     "tiny-demo-staging": (FinetuneRecipe, (*PLACES, "pretrained=/data/model")),
@@ -43,6 +51,7 @@ def test_every_shipped_recipe_parses_and_says_what_its_file_says(name: str):
     recipe = load_recipe(name, schema, settings).model_dump(mode="json")
     folder = Path(__file__).parents[2] / "src" / "sleep2vec" / "recipes" / "shipped"
     given = yaml.safe_load((folder / f"{name}.yaml").read_text())
+    base = given.pop("extends", None)
 
     def agrees(wanted, found) -> bool:
         if isinstance(wanted, dict):
@@ -50,6 +59,11 @@ def test_every_shipped_recipe_parses_and_says_what_its_file_says(name: str):
         return found == wanted
 
     assert agrees(given, recipe)
+    if base is not None:  # whatever the file does not name is as in the recipe that it extends
+        named = {(section, key) for section, values in given.items() for key in values}
+        for section, values in load_recipe(base, schema, settings).model_dump(mode="json").items():
+            for key, value in values.items() if isinstance(values, dict) else ():
+                assert (section, key) in named or recipe[section][key] == value
     assert (recipe["store"], recipe["out"]) == ("/data/store", "/data/run")
 
 
@@ -69,6 +83,23 @@ def test_the_text_of_a_recipe_gives_the_recipe_back(tmp_path: Path, name: str):
     schema, settings = SHIPPED[name]
     recipe = load_recipe(name, schema, settings)
     assert load_recipe(written(tmp_path, recipe_text(recipe)), schema) == recipe
+
+
+def test_a_recipe_says_only_what_it_changes_of_another(tmp_path: Path):
+    recipe = load_recipe(written(tmp_path, "extends: paper-base\nmodel: {size: tiny}\n"), PretrainRecipe, PLACES)
+    paper = load_recipe("paper-base", PretrainRecipe, PLACES)
+    assert (recipe.model.size, paper.model.size) == ("tiny", "base")
+    sized = paper.model_copy(update={"model": paper.model.model_copy(update={"size": "tiny"})})
+    assert recipe == sized
+
+
+@pytest.mark.parametrize(
+    ("base", "told"),
+    [("[1]", "extends [1]"), ("{path}", "extends itself"), ("tiny-dmo", "there is no recipe 'tiny-dmo'")],
+)
+def test_what_cannot_be_extended_is_told(tmp_path: Path, base: str, told: str):
+    path = tmp_path / "run.yaml"
+    assert told in complaint(written(tmp_path, f"extends: {base.format(path=path)}\n"))
 
 
 def test_two_mistakes_are_told_at_once_with_places_and_guesses(tmp_path: Path):

@@ -74,8 +74,13 @@ def plain_loss(
     valid=None,
     temporal_share: float | None = None,
     exclusion: int = 0,
+    drawn=None,
 ) -> float:
-    """The mean over valid anchors and both directions; with `temporal_share`, every allowed moment is drawn."""
+    """The mean over valid anchors and both directions.
+
+    With `temporal_share`, moments of the own window are negatives too: those of `drawn` (window, anchor, moment), or
+    all that are allowed.
+    """
     n, n_tokens = first.shape[:2]
     valid = np.ones((n, n_tokens), dtype=bool) if valid is None else valid
     losses = []
@@ -94,11 +99,32 @@ def plain_loss(
                     people += 0.0 if h[i, j] else w[i, j]
                 if temporal_share is not None:
                     moments = [u for u in range(n_tokens) if abs(u - t) > exclusion and valid[i, u]]
+                    if drawn is not None:
+                        moments = [u for u in moments if drawn[i, t, u]]
                     for u in moments:
                         each = temporal_share * people / len(moments)
                         total += each * math.exp(_cosine(anchors[i, t], others[i, u]) / temperature)
                 losses.append(-math.log(own / total))
     return sum(losses) / len(losses) if losses else 0.0
+
+
+def plain_leave_one_out(views, w, h, *, temperature: float, margin: float, valid) -> float:
+    """Each modality's tokens and the mean of the other valid ones' unit vectors, contrasted; over all that count."""
+    total, count = 0.0, 0
+    n, n_tokens, width = views[0].shape
+    for m in range(len(views)):
+        others, counted = np.zeros((n, n_tokens, width)), np.zeros((n, n_tokens), dtype=bool)
+        for i in range(n):
+            for t in range(n_tokens):
+                there = [k for k in range(len(views)) if k != m and valid[k][i, t]]
+                counted[i, t] = bool(there) and valid[m][i, t]
+                for k in there:
+                    length = math.sqrt(np.dot(views[k][i, t], views[k][i, t]))
+                    others[i, t] += views[k][i, t] / length / len(there)
+        here = int(counted.sum())
+        total += here * plain_loss(views[m], others, w, h, temperature=temperature, margin=margin, valid=counted)
+        count += here
+    return total / count if count else 0.0
 
 
 def _by_equality(a: float, b: float, same: float, other: float) -> float:

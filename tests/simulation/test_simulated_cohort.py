@@ -5,6 +5,7 @@ import hashlib
 from collections import Counter
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from sleep2vec.formats.reader import read
@@ -62,3 +63,17 @@ def test_what_cannot_be_is_refused(tmp_path: Path):
         simulate_cohort(tmp_path, 1, 1, nights_per_person=3)
     with pytest.raises(UsageError, match="unknown site 'omega'"):
         simulate_cohort(tmp_path, 1, 1, sites=("omega",))
+
+
+def test_a_watch_adds_its_channels_everywhere_and_changes_nothing_else(tmp_path: Path):
+    arguments = {"n_nights": 2, "seed": 3, "hours": 0.25, "sites": ("alpha", "delta")}
+    plain_rows, worn_rows = (simulate_cohort(tmp_path / str(w), watch=w, **arguments) for w in (False, True))
+    for plain_row, worn_row in zip(plain_rows, worn_rows, strict=True):
+        plain = read(tmp_path / "False" / plain_row.file)
+        worn = read(tmp_path / "True" / worn_row.file)
+        labels = [signal.label for signal in worn.signals]
+        assert labels[-2:] == ["Pleth", "Actigraphy"]
+        for before, after in zip(plain.signals, worn.signals, strict=False):
+            assert before.label == after.label
+            np.testing.assert_array_equal(before.samples, after.samples)
+        assert len(worn.signals) == len(plain.signals) + (2 if plain_row.site == "delta" else 0)

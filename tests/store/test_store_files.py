@@ -16,9 +16,10 @@ from store_nights import STORY, made_night
 
 from sleep2vec.store.manifest import read_manifest, write_manifest
 from sleep2vec.store.reader import Store
+from sleep2vec.store.schema import Layout
 from sleep2vec.store.writer import create_store, write_night
 from sleep2vec.vocabulary.errors import StoreError
-from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
+from sleep2vec.vocabulary.modalities import CORE, MODALITIES, TOKEN_SECONDS, WEARABLES
 from sleep2vec.vocabulary.night import Night
 from sleep2vec.vocabulary.subject import Subject
 
@@ -190,12 +191,12 @@ def test_a_night_being_replaced_is_not_there_until_it_is_whole(tmp_path: Path, m
     assert [path.name for path in (tmp_path / "nights").iterdir()] == ["n1.s2v"]
 
 
-def test_the_manifest_says_version_2_and_what_the_night_said(tmp_path: Path):
+def test_the_manifest_says_version_3_and_what_the_night_said(tmp_path: Path):
     night = made_night(start=datetime(2024, 3, 1, 22, 30, 15), cohort="shhs", site="alpha")
     store_of(tmp_path, night, made_night("n2", subject=Subject(), stages=None))
     table = pq.read_table(tmp_path / "manifest.parquet")
-    assert table.schema.metadata[b"sleep2vec_store_version"] == b"2"
-    assert json.loads((tmp_path / "store.json").read_text())["sleep2vec_store_version"] == 2
+    assert table.schema.metadata[b"sleep2vec_store_version"] == b"3"
+    assert json.loads((tmp_path / "store.json").read_text())["sleep2vec_store_version"] == 3
     first, second = table.to_pylist()
     told = ("night_id", "subject_id", "cohort", "site", "age_years", "sex", "start", "grid_start_s", "n_tokens")
     assert tuple(first[name] for name in told) == (
@@ -267,7 +268,7 @@ def test_broken_stores_say_what_is_wrong(tmp_path: Path):
     assert "has no manifest: its ingest did not finish; run `sleep2vec ingest` again." in complaint()
     marker.write_text('{"sleep2vec_store_version": 1}')
     assert (
-        "is a store of version 1, this sleep2vec reads version 2; ingest the recordings again into a new" in complaint()
+        "is a store of version 1, this sleep2vec reads version 3; ingest the recordings again into a new" in complaint()
     )
     for damage in (b"", b"[]", b"{}", b"\xff\xfe\x00", b"7"):
         marker.write_bytes(damage)
@@ -277,6 +278,33 @@ def test_broken_stores_say_what_is_wrong(tmp_path: Path):
 def test_a_manifest_of_another_version_is_not_read(tmp_path: Path):
     store_of(tmp_path, made_night())
     table = pq.read_table(tmp_path / "manifest.parquet")
-    pq.write_table(table.replace_schema_metadata({"sleep2vec_store_version": "3"}), tmp_path / "manifest.parquet")
-    with pytest.raises(StoreError, match=r"manifest.parquet says version 3, this sleep2vec reads 2"):
+    pq.write_table(table.replace_schema_metadata({"sleep2vec_store_version": "4"}), tmp_path / "manifest.parquet")
+    with pytest.raises(StoreError, match=r"manifest.parquet says version 4, this sleep2vec reads 3"):
         read_manifest(tmp_path)
+
+
+def test_a_store_of_version_2_is_read_and_becomes_version_3_with_its_first_new_night(tmp_path: Path):
+    """Version 2 knew nine modalities: its files lie as ours do, and its manifest lacks the columns of the other two."""
+    core = made_night("n1")
+    store = store_of(tmp_path, core)
+    before = {name: store.samples("n1", name) for name in core.samples}
+    marker, manifest = tmp_path / "store.json", tmp_path / "manifest.parquet"
+    marker.write_text(json.dumps({"sleep2vec_store_version": 2}))
+    table = pq.read_table(manifest)
+    older = [name for name in table.column_names if name.split("_")[0] not in WEARABLES]
+    pq.write_table(table.select(older).replace_schema_metadata({"sleep2vec_store_version": "2"}), manifest)
+    opened = Store(tmp_path)
+    assert all(np.array_equal(opened.samples("n1", name), before[name]) for name in before)
+    worn = made_night("n2", modalities=("eeg", *WEARABLES))
+    again = store_of(tmp_path, worn)
+    assert json.loads(marker.read_text())["sleep2vec_store_version"] == 3
+    assert [row.night_id for row in again.rows] == ["n1", "n2"]
+    assert set(again.row("n2").signals) == {"eeg", *WEARABLES}
+    assert np.array_equal(again.valid("n2", "ppg"), worn.valid["ppg"])
+
+
+def test_what_is_new_in_version_3_lies_behind_what_version_2_knew():
+    """So the signals of a night stay where they were, whatever a watch adds."""
+    nine, eleven = Layout(7, CORE), Layout(7, tuple(MODALITIES))
+    assert tuple(MODALITIES)[:9] == CORE
+    assert [eleven.signal_start(name) for name in CORE] == [nine.signal_start(name) for name in CORE]

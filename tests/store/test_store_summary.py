@@ -43,7 +43,7 @@ def test_the_numbers_are_those_of_plain_counting(tmp_path: Path):
         "5 nights of 4 people (2 nights without a subject id, each counted as a person), 0.2 h, 20-70 years, median 45"
         in words
     )
-    assert "ecg             0       -" in words
+    assert "ecg               0       -" in words
     assert summary_words(store_summary([])).startswith("0 nights of 0 people, 0.0 h, ages unknown")
 
 

@@ -15,7 +15,7 @@ def command(
     ),
     seed: Annotated[int, typer.Option(min=0, help="Another seed, other people.")] = 0,
 ) -> None:
-    """Simulate nights, ingest them, pretrain, fine-tune, and stage a person the model never saw.
+    """Stage a person no model has seen, then come to a model of your own: simulate, ingest, pretrain, fine-tune.
 
     A few minutes on two cores. Ends with a table against the known truth; writes results.json and night.html.
     """

@@ -49,6 +49,9 @@ def command(
     shortcut: Annotated[
         float, typer.Option(min=0, max=1, help="How far sites differ in diagnoses for no reason of the body.")
     ] = 0.0,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Everybody wears a watch: PPG and actigraphy at every site.")
+    ] = False,
     to_store: Annotated[bool, typer.Option("--to-store", help="Straight into a store, without recordings.")] = False,
     report: Annotated[
         Path | None, typer.Option(help="Draw one night (--seed, --hours, --cohort, --sleep) as an HTML page instead.")
@@ -61,7 +64,7 @@ def command(
     `sleep2vec ingest OUT STORE --cohort NAME` reads; SIMULATED.json says that they are none of its nights.
     """
     if report is not None:
-        if out is not None or to_store or shortcut or Mishaps.realistic in (missing, faults):
+        if out is not None or to_store or watch or shortcut or Mishaps.realistic in (missing, faults):
             raise UsageError("--report draws one night by --seed, --hours, --cohort and --sleep; leave the rest out.")
         _write_report(report, seed, hours, cohort, sleep)
         return
@@ -72,9 +75,11 @@ def command(
     lacking, failing = missing is Mishaps.realistic, faults is Mishaps.realistic
     if cohort is None and (lacking or failing):
         raise UsageError("what is missing or fails is drawn by a cohort's own habits; name one with --cohort.")
+    if cohort is not None and watch:
+        raise UsageError("--watch is for the simulator's own sites; a cohort's recordings hold what its files hold.")
     with progress_bar("simulate", "nights") as update:
         told = _simulated(
-            out, nights, seed, hours, cohort, to_store, lacking, failing, shortcut, workers,
+            out, nights, seed, hours, cohort, to_store, lacking, failing, shortcut, watch, workers,
             lambda done, total: update(done, total, ""),
         )  # fmt: skip
     typer.echo(told)
@@ -90,6 +95,7 @@ def _simulated(
     lacking: bool,
     failing: bool,
     shortcut: float,
+    watch: bool,
     workers: int,
     progress: Callable[[int, int], None],
 ) -> str:
@@ -99,7 +105,7 @@ def _simulated(
 
         n_held = simulate_to_store(
             out, nights, seed, hours, cohort=cohort, workers=workers, missing=lacking, faults=failing,
-            shortcut=shortcut, progress=progress,
+            shortcut=shortcut, watch=watch, progress=progress,
         )  # fmt: skip
         return f"{nights} nights simulated; {out} holds {n_held}."
     if cohort is not None:
@@ -113,7 +119,7 @@ def _simulated(
         return f"{len(planned)} nights of {n_people} people in {out}, as {cohort.lower()} writes its own"
     from sleep2vec.simulation.cohort import simulate_cohort
 
-    rows = simulate_cohort(out, nights, seed, hours, workers=workers, shortcut=shortcut, progress=progress)
+    rows = simulate_cohort(out, nights, seed, hours, workers=workers, shortcut=shortcut, watch=watch, progress=progress)
     return f"{len(rows)} nights of {len({row.subject_id for row in rows})} people in {out}"
 
 

@@ -47,8 +47,8 @@ class PairConfig(BaseModel):
     balance: Annotated[
         Balance,
         Field(
-            description="a batch's next person comes from any night with equal chance, or from any cohort or site, as long "
-            "as it has people left"
+            description="a batch's next person comes from any night with equal chance, or from any cohort or site, as "
+            "long as it has people left"
         ),
     ] = "nights"
     pair_schedule: Annotated[
@@ -221,7 +221,8 @@ class PairSource:
         Small stores hold fewer people than a batch has windows: then more than the share join, where there is room.
         """
         taken = {night: [window] for night, window in zip(nights, windows, strict=True)}
-        fresh, joining = tuple(nights), []
+        fresh = tuple(nights)
+        joining: list[tuple[int, Window]] = []
         for _ in range(4 * self._config.batch_windows):
             if len(fresh) + len(joining) >= self._config.batch_windows:
                 break

@@ -29,6 +29,10 @@ def _known(names: tuple[str, ...]) -> tuple[str, ...]:
         raise ValueError(str(error)) from None
 
 
+KnownModalities = Annotated[tuple[str, ...], AfterValidator(_known)]
+"""Names of modalities in a configuration, in the table's order."""
+
+
 class ModelConfig(BaseModel):
     """What an encoder is made of."""
 
@@ -37,7 +41,7 @@ class ModelConfig(BaseModel):
     size: SizeName = "tiny"
     tokenizer: TokenizerName = "spectral"
     backbone: BackboneName = "transformer"
-    modalities: Annotated[tuple[str, ...], AfterValidator(_known)] = CORE
+    modalities: KnownModalities = CORE
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.1
     jitter: Annotated[
         float,

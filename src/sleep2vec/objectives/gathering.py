@@ -89,9 +89,10 @@ def _check(places: Sequence[Sequence[int]], n_windows: int) -> None:
     ends = [0, *(stop for _, stop, _ in places)]
     if [start for start, _, _ in places] != ends[:-1] or ends[-1] != n_windows:
         held = ", ".join(f"{start} to {stop}" for start, stop, _ in places)
+        who = "1 process at work holds" if len(places) == 1 else f"{len(places)} processes at work hold"
         raise UsageError(
-            f"the {len(places)} processes at work hold windows {held} of a batch of {n_windows}; each window needs one "
-            "process, in the order of their ranks: give each its share, or start as many as there are shares."
+            f"the {who} windows {held} of a batch of {n_windows}; each window needs one process, in the order of "
+            "their ranks: give each its share, or start as many as there are shares."
         )
     lengths = sorted({length for _, _, length in places})
     if len(lengths) > 1:

@@ -138,4 +138,4 @@ def _start(recipe: FinetuneRecipe, start: Path | None) -> tuple[Stager, dict[str
         stager.encoder.load_state_dict(encoder)
     except RuntimeError:
         raise ModelError(f"the weights in {start} do not fit its config; copy the model again.") from None
-    return stager, {"pretraining": config["training_data"]["pretraining"]}
+    return stager, dict(config["training_data"])

@@ -28,14 +28,15 @@ def load_recipe(name: str | Path, schema: type[Recipe], overrides: Sequence[str]
     """Read a recipe and check it whole.
 
     Args:
-        name: a YAML file, or the name of a shipped recipe.
+        name: a YAML file, or the name of a shipped recipe. With ``extends: NAME`` it only says what it changes of
+            another one.
         schema: what it has to be.
         overrides: ``key.key=value`` each, values in YAML; they win over the file.
 
     Raises:
         RecipeError: listing every mistake.
     """
-    content = _parsed(_text_of(name), str(name))
+    content = _complete(name)
     for override in overrides:
         _apply(content, override)
     try:
@@ -54,6 +55,28 @@ def recipe_text(recipe: BaseModel) -> str:
 
 def _shipped() -> Any:
     return files("sleep2vec.recipes") / "shipped"
+
+
+def _complete(name: str | Path, extended_by: tuple[str, ...] = ()) -> dict[str, Any]:
+    """What a file says, on top of what the recipe says that it extends."""
+    content = _parsed(_text_of(name), str(name))
+    base = content.pop("extends", None)
+    if base is None:
+        return content
+    chain = (*extended_by, str(name))
+    if not isinstance(base, str) or base in chain:
+        wrong = "itself" if base in chain else repr(base)
+        raise RecipeError(f"{name} extends {wrong}; give the name of another recipe, or a file, after `extends:`.")
+    return _merged(_complete(base, chain), content)
+
+
+def _merged(base: dict[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """Sections are changed setting by setting, everything else is replaced."""
+    result = dict(base)
+    for key, value in changes.items():
+        below = result.get(key)
+        result[key] = _merged(below, value) if isinstance(below, dict) and isinstance(value, dict) else value
+    return result
 
 
 def _text_of(name: str | Path) -> str:

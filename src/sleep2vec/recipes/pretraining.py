@@ -73,10 +73,18 @@ def _run(
     torch.manual_seed(recipe.run.seed)
     module = OBJECTIVES[recipe.alignment.objective].module(recipe.model)
     keeps = recipe.batches.keep_features
-    reader = WindowReader(store, module.encoder.front_end if keeps else None, recipe.batches.feature_folder)
-    reader.prepare((*split.train, *split.validation), modalities)
-    source = PairSource(reader, split.train, modalities, recipe.batches, recipe.run.seed)
-    calibrate(module.encoder, reader, split.train, recipe.run.seed, module.calibrate)
+    reader = WindowReader(
+        store,
+        module.encoder.front_end if keeps else None,
+        recipe.batches.feature_folder,
+        as_integers=world.device.type == "cuda",
+    )
+    reader.prepare((*split.train, *split.validation)[world.rank :: world.size], modalities)
+    n_steps = recipe.run.steps * recipe.run.accumulate
+    source = PairSource(
+        reader, split.train, modalities, recipe.batches, recipe.run.seed, n_steps=n_steps, share=world.share
+    )
+    calibrate(module.encoder, reader, split.train, recipe.run.seed, also=module.calibrate)
     work = alignment_work(
         module, source, _validation(reader, split.validation, recipe), recipe.alignment, recipe.run, rates={}
     )
@@ -125,7 +133,9 @@ def _both(validate: Validate, probing: Probing) -> Validate:
 def _validation(reader: WindowReader, night_ids: tuple[str, ...], recipe: PretrainRecipe) -> PairSource | None:
     try:
         seed = recipe.run.seed + VALIDATION_SEED_OFFSET
-        return PairSource(reader, night_ids, recipe.model.modalities, recipe.batches, seed)
+        # Every pair is judged, one after the other, whatever training draws.
+        batches = recipe.batches.model_copy(update={"views": 2, "pair_schedule": ()})
+        return PairSource(reader, night_ids, recipe.model.modalities, batches, seed)
     except StoreError:  # too few people kept apart to contrast: then nothing is validated, and the card says so
         return None
 

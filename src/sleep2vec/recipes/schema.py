@@ -8,12 +8,14 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from sleep2vec.data.pairs import PairConfig
 from sleep2vec.data.splits import SplitConfig
 from sleep2vec.model.checkpoint import Precision
-from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
+from sleep2vec.model.encoder import MAX_TOKENS, KnownModalities, ModelConfig
+from sleep2vec.tasks.adaptation import AdaptationConfig
 from sleep2vec.tasks.alignment import AlignmentConfig
 from sleep2vec.tasks.probing import ProbeConfig
 from sleep2vec.tasks.staging import StagingConfig
 from sleep2vec.training.optimizer import OptimizerConfig
 from sleep2vec.training.runner import RunConfig
+from sleep2vec.vocabulary.modalities import WEARABLES
 
 
 class _Strict(BaseModel):
@@ -72,4 +74,35 @@ class FinetuneRecipe(_Strict):
         if (self.pretrained is None) == (self.model is None):
             given = "neither" if self.model is None else "both"
             raise ValueError(f"name either `pretrained` (a model to start from) or `model` (from scratch), not {given}")
+        return self
+
+
+class Stage(_Strict):
+    """One of the stages of an adaptation."""
+
+    run: RunConfig
+    optimizer: OptimizerConfig = OptimizerConfig()
+
+
+class AdaptRecipe(_Strict):
+    """Everything `sleep2vec adapt` needs."""
+
+    store: Annotated[Path, Field(description="nights with the new sensors and with some of the old ones")]
+    out: Annotated[Path, Field(description="folder of the run and of the model it ends in")]
+    pretrained: Annotated[
+        Path, Field(description="the model that learns new sensors, a folder or a name; it stays as it is")
+    ]
+    weights: Annotated[Precision, Field(description="how the model's matrices are written")] = "float32"
+    modalities: Annotated[KnownModalities, Field(description="the new ones")] = WEARABLES
+    batches: PairConfig = PairConfig()
+    alignment: AlignmentConfig = AlignmentConfig()
+    adaptation: AdaptationConfig = AdaptationConfig()
+    stage_1: Annotated[Stage, Field(description="the new tokenizers alone")]
+    stage_2: Annotated[Stage, Field(description="everything")]
+    split: SplitConfig = SplitConfig()
+
+    @model_validator(mode="after")
+    def _one_schedule(self) -> Self:
+        if self.batches.pair_schedule:
+            raise ValueError("batches.pair_schedule is set by adaptation.new_pairs here; leave it out")
         return self

@@ -41,10 +41,8 @@ def _collapse(history: RunHistory) -> str | None:
         )
     of = {kind: history.by_modality(f"validation/{kind}") for kind in ("spread", "uniformity", "rank")}
     most = int(history.last("validation/most_rank") or 0)
-    shapes = {
-        name: Shape(of["spread"][name].last, of["uniformity"][name].last, of["rank"][name].last, most)
-        for name in of["spread"]
-    }
+    spread, uniformity, rank = of["spread"], of["uniformity"], of["rank"]
+    shapes = {name: Shape(spread[name].last, uniformity[name].last, rank[name].last, most) for name in spread}
     top1, chance = (history.series(f"validation/{kind}").last for kind in ("top1", "chance"))
     return f"{diagnosed(shapes, top1, chance).sentence} (step {step})."
 

@@ -12,7 +12,7 @@ from sleep2vec.formats.edf_writer import write_edf
 from sleep2vec.simulation.outcomes import site_shift
 from sleep2vec.simulation.person import Person
 from sleep2vec.simulation.simulated_night import draw_person, simulate_night
-from sleep2vec.simulation.sites import SITES, site_named
+from sleep2vec.simulation.sites import SITES, Site, site_named, with_watch
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.night import SIMULATED
 from sleep2vec.vocabulary.subject import Sex
@@ -44,6 +44,7 @@ def simulate_cohort(
     workers: int = 1,
     nights_per_person: float = 1.25,
     shortcut: float = 0.0,
+    watch: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> tuple[Participation, ...]:
     """Write `<folder>/<site>/<night_id>.edf` for each night, and `<folder>/participants.csv`.
@@ -60,6 +61,7 @@ def simulate_cohort(
         nights_per_person: From 1 to 2; with 1.25 every fourth person comes twice.
         shortcut: How far diagnoses and deaths differ between the sites for no reason of the body, 0 to 1 (see
             `outcomes.site_shift`).
+        watch: Whether everybody wears one, see `sites.with_watch`; otherwise only site alpha records such channels.
 
     Returns:
         What the table holds, one entry a night.
@@ -77,7 +79,7 @@ def simulate_cohort(
     for site in dict.fromkeys(sites):
         (folder / site).mkdir(parents=True, exist_ok=True)
     written = Parallel(n_jobs=min(workers, n_nights), return_as="generator_unordered")(
-        delayed(_write_night)(folder / row.file, night_seed, person, row.site, hours)
+        delayed(_write_night)(folder / row.file, night_seed, person, place_of(row.site, watch), hours)
         for row, person, night_seed in planned
     )
     for done, _ in enumerate(written, start=1):
@@ -127,5 +129,10 @@ def plan_participations(
     return planned
 
 
-def _write_night(path: Path, seed: int, person: Person, site: str, hours: float) -> None:
+def place_of(site: str, watch: bool) -> Site:
+    """The site of that name, with a watch for everybody or as it is."""
+    return with_watch(site_named(site)) if watch else site_named(site)
+
+
+def _write_night(path: Path, seed: int, person: Person, site: Site, hours: float) -> None:
     write_edf(path, simulate_night(seed, person=person, site=site, hours=hours).recording)

@@ -9,13 +9,13 @@ from joblib import Parallel, delayed
 
 from sleep2vec.cohorts.catalog import cohort_of
 from sleep2vec.harmonization.pipeline import harmonize
-from sleep2vec.simulation.cohort import plan_participations
+from sleep2vec.simulation.cohort import place_of, plan_participations
 from sleep2vec.simulation.cohort_plan import PlannedNight, plan_nights
 from sleep2vec.simulation.faults import Fault
 from sleep2vec.simulation.night_measures import measures_of
 from sleep2vec.simulation.person import Person
 from sleep2vec.simulation.simulated_night import simulate_night
-from sleep2vec.simulation.sites import SITES, Site, site_named
+from sleep2vec.simulation.sites import SITES, Site
 from sleep2vec.store.cohort_folder import night_id_of
 from sleep2vec.store.lock import sole_writer
 from sleep2vec.store.manifest import description_of, write_manifest
@@ -50,6 +50,7 @@ def simulate_to_store(
     missing: bool = False,
     faults: bool = False,
     shortcut: float = 0.0,
+    watch: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> int:
     """Simulate nights into a store; returns how many it holds then.
@@ -61,6 +62,7 @@ def simulate_to_store(
         store: A new or empty folder, or a store to add to.
         cohort: In whose manner; None: the four sites of `sites.SITES` in turn. The manifest says ``simulated-COHORT``.
         missing, faults, shortcut: See `cohort_plan.plan_nights`; the first two with a cohort only.
+        watch: Whether everybody wears one, see `sites.with_watch`; without a cohort only.
         workers, progress: As in `simulate_cohort`.
 
     Raises:
@@ -68,7 +70,7 @@ def simulate_to_store(
         StoreError: `store` is something else than a store of this version, or cannot be locked.
     """
     if cohort is None:
-        planned = _of_sites(n_nights, seed, shortcut)
+        planned = _of_sites(n_nights, seed, shortcut, watch)
     else:
         told = plan_nights(cohort, n_nights, seed, hours, missing=missing, faults=faults, shortcut=shortcut)
         planned = _of_cohort(cohort, told)
@@ -84,13 +86,13 @@ def simulate_to_store(
         return write_manifest(store)
 
 
-def _of_sites(n_nights: int, seed: int, shortcut: float) -> list[_StoreNight]:
+def _of_sites(n_nights: int, seed: int, shortcut: float, watch: bool) -> list[_StoreNight]:
     return [
         _StoreNight(
             night_id=row.night_id,
             seed=night_seed,
             person=person,
-            place=site_named(row.site),
+            place=place_of(row.site, watch),
             faults=(),
             subject=replace(person.subject, subject_id=row.subject_id),
             site=row.site,

@@ -4,7 +4,7 @@ Four sleep laboratories as one literal table. Labels are dialects that real clin
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 
 from sleep2vec.vocabulary.errors import UsageError
@@ -169,6 +169,16 @@ _DELTA = Site(
 )  # fmt: skip
 
 SITES: Mapping[str, Site] = MappingProxyType({site.name: site for site in (_ALPHA, _BETA, _GAMMA, _DELTA)})
+
+
+def with_watch(site: Site) -> Site:
+    """The site with a pulse wave and the acceleration of a wrist behind its own channels, where it has none.
+
+    Whatever else it records stays the same to the bit.
+    """
+    watch = (channel for channel in _ALPHA.channels if channel.source in ("ppg", "wrist"))
+    own = {channel.source for channel in site.channels}
+    return replace(site, channels=(*site.channels, *(channel for channel in watch if channel.source not in own)))
 
 
 def site_named(name: str) -> Site:

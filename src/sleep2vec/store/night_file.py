@@ -47,7 +47,7 @@ class NightFile:
         buffer = np.empty(n_bytes, dtype=np.uint8)
         done = 0
         while done < n_bytes:  # one read in all but strange file systems
-            got = self._read_into(memoryview(buffer)[done:], start + done)
+            got = self._read_into(memoryview(buffer.data)[done:], start + done)
             if got == 0:
                 raise StoreError(f"{self._path} became shorter while it was read; run `sleep2vec ingest` again.")
             done += got

@@ -1,4 +1,4 @@
-"""The whole story on simulated nights: from recordings to the stages of a person the model never saw.
+"""The whole story on simulated nights: the stages of a person no model has seen, and how to come to such a model.
 
 The steps are the commands a person would type; each is printed before it runs.
 """
@@ -15,6 +15,7 @@ import numpy as np
 
 from sleep2vec.formats.edf_writer import write_edf
 from sleep2vec.metrics.agreement import agreement
+from sleep2vec.model.shipped import STAGING
 from sleep2vec.simulation.faults import Fault
 from sleep2vec.simulation.simulated_night import simulate_night
 from sleep2vec.studies.measured_command import Cost, run_measured
@@ -43,6 +44,8 @@ class SensorSet:
     modalities: tuple[str, ...] = ()
 
 
+OWN = "all sensors, own model"
+
 SENSOR_SETS = (
     SensorSet("all sensors", "night"),
     SensorSet("EEG alone", "night", ("eeg",)),
@@ -66,26 +69,33 @@ def run_demo(folder: Path, seed: int, say: Callable[[str], None]) -> dict[str, A
         say(f"$ sleep2vec {' '.join(words)}")
         costs[name] = run_measured(words)
 
+    def predicted(sensors: SensorSet, *model: str | Path) -> dict[str, Any]:
+        name = f"{sensors.name}{', own model' if model else ''}"
+        out = folder / "predictions" / name.lower().replace(" + ", "-").replace(", ", "-").replace(" ", "-")
+        chosen = ["--modalities", ",".join(sensors.modalities)] if sensors.modalities else []
+        step(
+            f"predict, {name}", "predict", folder / "unseen" / f"{sensors.recording}.edf", *model, "--out", out, *chosen
+        )
+        return score(json.loads((out / "result.json").read_text(encoding="utf-8")), truth_L)
+
+    say(f"a {UNSEEN_HOURS:g} h night of a person no model here has seen, and the same night with the EEG lost halfway")
+    truth_L = write_unseen(folder / "unseen", seed)
+    say(f"staged by {STAGING}, which comes with sleep2vec:")
+    scores = {sensors.name: predicted(sensors) for sensors in SENSOR_SETS}
+    shutil.copyfile(folder / "predictions" / "all-sensors" / "night.html", folder / "night.html")
+    say("the same from nothing, with a smaller model: nights of four sites, a store, pretraining, fine-tuning")
     recordings, store, pretrained, staging = (
         folder / name for name in ("recordings", "store", "pretrained", "staging")
     )
     step("simulate", "simulate", recordings, "--nights", str(N_NIGHTS), "--hours", str(HOURS), "--seed", str(seed))
     step("ingest", "ingest", recordings, store)
     step("pretrain", "pretrain", "--recipe", "tiny-demo", "--set", f"store={store}", "--set", f"out={pretrained}")
+    step("report", "report", pretrained)
     step(
         "finetune", "finetune", "--recipe", "tiny-demo-staging", "--set", f"store={store}",
         "--set", f"pretrained={pretrained}", "--set", f"out={staging}",
     )  # fmt: skip
-    say(f"a {UNSEEN_HOURS:g} h night of a person the model never saw, and the same night with the EEG lost halfway")
-    truth_L = write_unseen(folder / "unseen", seed)
-    scores = {}
-    for sensors in SENSOR_SETS:
-        out = folder / "predictions" / sensors.name.lower().replace(" + ", "-").replace(" ", "-")
-        chosen = ["--modalities", ",".join(sensors.modalities)] if sensors.modalities else []
-        recording = folder / "unseen" / f"{sensors.recording}.edf"
-        step(f"predict, {sensors.name}", "predict", recording, "--model", staging, "--out", out, *chosen)
-        scores[sensors.name] = score(json.loads((out / "result.json").read_text(encoding="utf-8")), truth_L)
-    shutil.copyfile(folder / "predictions" / "all-sensors" / "night.html", folder / "night.html")
+    scores[OWN] = predicted(SENSOR_SETS[0], "--model", staging)
     results = {
         "sleep2vec_version": version("sleep2vec"),
         "seed": seed,

@@ -19,19 +19,22 @@ def calibrate(
     reader: WindowReader,
     night_ids: Sequence[str],
     seed: int,
+    modalities: Sequence[str] | None = None,
+    *,
     also: Callable[[str, Tensor], None] | None = None,
 ) -> None:
-    """Give every tokenizer the centre and spread of its features over an hour of some training nights.
+    """Give tokenizers the centre and spread of its features over an hour of some training nights.
 
     Args:
         encoder: whose tokenizers to calibrate.
         reader, night_ids: where the training nights lie, and which they are.
         seed: draws the nights and hours.
+        modalities: whose tokenizers; all by default.
         also: is given the same features: (modality, (N, F)).
     """
     draw = np.random.default_rng([seed, 0xCA1])
     nights = [str(night_id) for night_id in draw.permutation(np.array(night_ids))]
-    for name in encoder.config.modalities:
+    for name in encoder.config.modalities if modalities is None else modalities:
         holders = [night_id for night_id in nights if name in reader.store.row(night_id).signals][:MAX_NIGHTS]
         if not holders:
             continue
@@ -41,7 +44,7 @@ def calibrate(
             Window(row.night_id, int(draw.integers(row.n_tokens - length + 1)), length)
             for row, length in zip(rows, lengths, strict=True)
         ]
-        view = reader.view(windows, name, max(lengths))
+        view = reader.view(windows, name, max(lengths)).to(torch.device("cpu"))
         valid_NS = view.values_BLS[view.valid_BL]
         if len(valid_NS) > 1:
             features_NF = valid_NS if view.are_features else encoder.front_end(name, valid_NS)

@@ -1,8 +1,8 @@
 """Views that begin at different moments, so that their place in the window tells nothing.
 
-A backbone knows how far a token is from the window's ends and from [CLS]. Two views of the same stretch share that place,
-and against other moments of the same window (temporal negatives) it is all a model needs: nothing of the body. Where
-each view begins somewhere else, equal places are different moments.
+A backbone knows how far a token is from the window's ends and from [CLS]. Two views of the same stretch share that
+place, and against other moments of the same window (temporal negatives) it is all a model needs: nothing of the body.
+Where each view begins somewhere else, equal places are different moments.
 
 Dimension letters: B windows, L tokens.
 """

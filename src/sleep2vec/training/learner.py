@@ -4,6 +4,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from statistics import fmean
 from typing import Any, Generic, TypeVar
@@ -11,6 +12,7 @@ from typing import Any, Generic, TypeVar
 import torch
 from torch import Tensor, nn
 
+from sleep2vec.data.prefetch import Fetched
 from sleep2vec.training.averaging import Average
 from sleep2vec.training.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
 from sleep2vec.training.pace import StepTime
@@ -74,8 +76,8 @@ class Learner(Generic[Batch]):
             with fitting(state):
                 restore_optimizer(self._optimizer, held.optimizer)
 
-    def step(self, step: int, request: StopRequest) -> StepResult:
-        """Learn from the batches of a step.
+    def step(self, step: int, batches: Iterator[Fetched[Batch]], request: StopRequest) -> StepResult:
+        """Learn from the next `accumulate` batches, which are those of step `step`.
 
         Raises:
             ModelError: the loss or its gradient is no number; the step is then not taken.
@@ -85,12 +87,10 @@ class Learner(Generic[Batch]):
         self._optimizer.zero_grad(set_to_none=True)
         self.module.train()
         losses, logged, waited_s, n_windows = [], [], 0.0, 0
-        for place in range(step * self._run.accumulate, (step + 1) * self._run.accumulate):
-            asked = time.perf_counter()
-            batch = self._work.batch(place)
-            waited_s += time.perf_counter() - asked
-            n_windows += self._work.windows(batch)
-            loss, numbers = self._accumulate(batch, place)
+        for fetched in islice(batches, self._run.accumulate):
+            waited_s += fetched.waited_s
+            n_windows += self._work.windows(fetched.batch)
+            loss, numbers = self._accumulate(fetched.batch, fetched.step)
             losses.append(loss)
             logged.append(numbers)
         parameters = [parameter for parameter in self.module.parameters() if parameter.grad is not None]
@@ -126,7 +126,7 @@ class Learner(Generic[Batch]):
         last = (place + 1) % self._run.accumulate == 0
         with exchange(self._whole, now=last), _compiling(self._run.compile):
             with torch.autocast(device.type, torch.bfloat16, enabled=self._bfloat16):
-                loss, numbers = self._whole(self._work.to_device(batch, device), generator)
+                loss, numbers = self._whole(batch, generator)
             (loss / self._run.accumulate).backward()
         return loss.detach(), numbers
 

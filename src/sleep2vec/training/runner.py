@@ -2,7 +2,7 @@
 
 import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +12,7 @@ import psutil
 import torch
 from torch import nn
 
+from sleep2vec.data.prefetch import Fetched, Prefetch
 from sleep2vec.training.learner import Learner, StepResult, mean_by_name
 from sleep2vec.training.logging import RunLog
 from sleep2vec.training.optimizer import OptimizerConfig
@@ -95,8 +96,9 @@ def train(
         loop = _Loop(work, run, folder, fingerprint, watch, world, learner, log)
         if facts.get("owes_validation"):
             loop.validate(first_step)
-        for step in range(first_step, run.steps):
-            loop.once(step, request)
+        with _batches(work, run, first_step, world) as batches:
+            for step in range(first_step, run.steps):
+                loop.once(step, batches, request)
     return learner.average.gather()
 
 
@@ -116,8 +118,8 @@ class _Loop:
     def __post_init__(self) -> None:
         self.pace = Pace(self.run.steps, {"validate": self.run.validate_every, "save": self.run.save_every})
 
-    def once(self, step: int, request: StopRequest) -> None:
-        result = self.learner.step(step, request)
+    def once(self, step: int, batches: Iterator[Fetched[Any]], request: StopRequest) -> None:
+        result = self.learner.step(step, batches, request)
         self.pace.add_step(result.time)
         done = step + 1
         if self._due(done, self.run.log_every):
@@ -169,6 +171,15 @@ class _Loop:
         left_s, at_least = self.pace.seconds_left(done)
         pace = (self.pace.seconds_per_step, self.pace.windows_per_second, left_s, at_least)
         self.watch(Progress(done, self.run.steps, result.loss, *pace))
+
+
+def _batches(work: Work[Batch], run: RunConfig, first_step: int, world: World) -> Prefetch[Batch]:
+    places = range(first_step * run.accumulate, run.steps * run.accumulate)
+    device = world.device
+    pin = device.type == "cuda"
+    return Prefetch(
+        work.batch, places, lambda batch: work.to_device(batch, device), run.prefetch, run.loader_threads, pin
+    )
 
 
 def _facts_of(state: Path, fingerprint: str) -> dict[str, Any]:

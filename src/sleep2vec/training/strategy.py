@@ -58,6 +58,11 @@ def spread(whole: LossModule, strategy: StrategyName, world: World) -> nn.Module
         from torch.distributed.device_mesh import init_device_mesh
         from torch.distributed.fsdp import fully_shard
 
+        scalars = [name for name, parameter in whole.module.named_parameters() if parameter.dim() == 0]
+        if scalars:
+            raise ModelError(
+                f"strategy fsdp cannot shard {', '.join(scalars)}, a single number; use strategy: ddp for this model."
+            )
         mesh = init_device_mesh(world.device.type, (world.size,))
         for block in blocks(whole.module):
             fully_shard(block, mesh=mesh)

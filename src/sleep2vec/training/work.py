@@ -15,7 +15,18 @@ from sleep2vec.training.trackers import TrackerName
 Batch = TypeVar("Batch")
 
 HOW_NOT_WHAT = frozenset(
-    {"device", "strategy", "compile", "checkpoint_activations", "trackers", "validate_every", "save_every", "log_every"}
+    {
+        "device",
+        "strategy",
+        "compile",
+        "checkpoint_activations",
+        "prefetch",
+        "loader_threads",
+        "trackers",
+        "validate_every",
+        "save_every",
+        "log_every",
+    }
 )
 """Fields of `RunConfig` that may change before a run goes on: where and how it computes, not what."""
 
@@ -37,6 +48,8 @@ class RunConfig(BaseModel):
     strategy: Annotated[
         StrategyName, Field(description="of the processes that torchrun started; fsdp shards the model")
     ] = "auto"
+    prefetch: Annotated[int, Field(ge=0, description="batches prepared in the background; 0: none")] = 4
+    loader_threads: Annotated[int, Field(ge=1, description="that prepare them")] = 1
     checkpoint_activations: Annotated[
         bool, Field(description="compute the layers' activations twice in place of keeping them")
     ] = False
@@ -57,8 +70,8 @@ class Work(Generic[Batch]):
 
     Attributes:
         module: what learns.
-        batch: the n-th batch, or this process's share of it, on no particular device; a function of n alone. A step
-            takes `accumulate` of them.
+        batch: the n-th batch, or this process's share of it, on no particular device; a function of n alone that
+            background threads call. A step takes `accumulate` of them.
         to_device: moves a batch.
         loss: (module, batch, generator) -> loss and numbers to log, called once a batch. The generator (on the CPU)
             is seeded by n and alike in all processes: draw from it for the whole batch and take the own rows.
