@@ -23,7 +23,7 @@ _WIDE = 1000.0
 
 # Name in the log, heading, what the number is, and what it means where it stands.
 PROBES = (
-    ("site", "Site", "balanced accuracy", "Which site recorded it; who need not know stays near chance."),
+    ("site", "Site", "balanced accuracy", "Which site recorded it; near chance is best."),
     ("person_within", "Person, within the night", "balanced accuracy", "Known again in the other half of the night."),
     ("person_across", "Person, across nights", "balanced accuracy", "Known again in another night."),
     ("sex", "Sex", "balanced accuracy", "Physiology tells it, and so may the amplifier."),
