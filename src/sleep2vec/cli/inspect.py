@@ -137,7 +137,7 @@ def _sizes() -> tuple[str, dict[str, Any]]:
     from sleep2vec.model.cost import costs_of_sizes, sizes_words
 
     costs = costs_of_sizes()
-    return sizes_words(costs), {"sizes": [{**config, **cost.facts()} for config, cost in costs]}
+    return sizes_words(costs), {"sizes": [{**config, "cost": cost.facts()} for config, cost in costs]}
 
 
 def _store(folder: Path, check: bool) -> tuple[str, dict[str, Any]]:
