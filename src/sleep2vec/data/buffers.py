@@ -32,7 +32,7 @@ class Buffers:
             return np.empty(shape, dtype)
         memory = self._taken(n_bytes)
         # Arrays and tensors made of this one hold it, as numpy sees no array behind it that they could hold instead.
-        array = np.frombuffer(memoryview(memory.data)[:n_bytes], dtype)
+        array = np.frombuffer(memory[:n_bytes].data, dtype)
         weakref.finalize(array, self._put, memory).atexit = False
         return array.reshape(shape)
 
