@@ -217,7 +217,6 @@ def test_a_kill_from_outside_loses_nothing_either(store, tmp_path, precision):
         "import os, sys, signal, pathlib; sys.path += sys.argv[4:]\n"
         "from test_runner import *\n"
         "from sleep2vec.store.reader import Store\n"
-        "from sleep2vec.store.reader import Store\n"
         "watch = lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.step == 7 else None\n"
         "run = run_config(accumulate=2, precision=sys.argv[3])\n"
         "folder, store = map(pathlib.Path, sys.argv[1:3])\n"

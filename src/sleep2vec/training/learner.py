@@ -179,5 +179,5 @@ def _compiling(compiles: bool) -> Iterator[None]:
     try:
         yield
     except TorchDynamoException as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = " ".join(str(error).strip().splitlines()[:2])  # which part gave up, and why
         raise ModelError(f"torch.compile failed ({reason}); set run.compile: false.") from None
