@@ -8,13 +8,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from made_nights import made_night, store_of
 from scipy.stats import ttest_1samp
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score, roc_auc_score
 
-from frozen_features import Pretrained, front_end_of, frozen_nights, kept_tokens, retrieval, window_starts
+from frozen_features import Pretrained, frozen_nights, kept_tokens, retrieval, window_starts
 from linear_probes import Standard, auroc, balanced_accuracy, logistic, stage_counts, stage_reader
 from real_excerpts import apnea_nights, shown_each_second
 from real_people import apnea_records, real_folder
@@ -26,6 +26,7 @@ from sleep2vec.model.encoder import Encoder, ModelConfig
 from sleep2vec.vocabulary.subject import Subject
 from study_figures import Results, difference_of, kappa_of, over_people, over_seeds
 
+torch.set_num_threads(1)  # on a busy machine two threads that wait for each other are ten times slower
 SLOW = ("airflow", "belt", "spo2", "resp")
 
 
@@ -56,6 +57,7 @@ def test_a_reader_of_one_class_says_that_class():
     assert (told_NC.argmax(axis=1) == 2).all()
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.booleans(), st.integers(-3, 3)), min_size=2, max_size=40))
 def test_auroc_and_balanced_accuracy_are_sklearns(pairs):
     truth_N, score_N = np.array([case for case, _ in pairs]), np.array([float(score) for _, score in pairs])
@@ -83,6 +85,7 @@ def test_what_is_invalid_or_absent_is_the_mean_and_says_nothing():
     assert not standard({}, 7).any()
 
 
+@settings(deadline=None)
 @given(st.integers(1, 400), st.integers(1, 130), st.one_of(st.none(), st.integers(1, 6)), st.integers(1, 9))
 def test_windows_lie_side_by_side_inside_the_night(n_tokens, window_tokens, n_windows, stride):
     length = min(n_tokens, window_tokens)
@@ -120,9 +123,13 @@ def store(tmp_path_factory: pytest.TempPathFactory):
     return store_of(tmp_path_factory.mktemp("studies") / "store", nights)
 
 
+def _level_and_size(modality, view):
+    """(B, L, 2): a representation that a person can follow."""
+    return torch.stack((view.values_BLS.mean(-1), view.values_BLS.std(-1)), -1)
+
+
 def _told(store, ids, stride=1, n_windows=None):
-    encoder = Encoder(ModelConfig(size="tiny", modalities=SLOW))
-    return frozen_nights(front_end_of(encoder), WindowReader(store), ids, SLOW, 16, stride=stride, n_windows=n_windows)
+    return frozen_nights(_level_and_size, WindowReader(store), ids, SLOW, 16, stride=stride, n_windows=n_windows)
 
 
 def test_frozen_nights_keep_the_stages_and_validity_of_their_tokens(store):
@@ -141,7 +148,7 @@ def test_stages_that_a_signal_tells_are_read_from_it_and_not_from_noise(store):
     taught, judged = _told(store, ["n00", "n01", "n02"]), _told(store, ["n09", "n10"])
 
     def kappa(modalities):
-        read = stage_reader(taught, modalities)
+        read = stage_reader(taught, modalities, penalty=1e-5)
         counts = [stage_counts(night, read(night), modalities) for night in judged]
         for night, counted in zip(judged, counts, strict=True):
             assert counted.sum() == np.any([night.valid[name] for name in modalities], axis=0).sum()
@@ -318,18 +325,22 @@ def test_a_watch_shows_its_last_rate_and_not_an_old_one():
 
 
 def test_beats_of_apnea_ecg_stand_where_they_were_found():
-    """Judge: in each valid token the mean interval is near the token's length over the beats in it."""
+    """Judge: in each valid token the median of the intervals between its beats, whatever was done to them since.
+
+    Of some records a beat a minute is not in the file; a median does not mind.
+    """
     folder = real_folder()
     if folder is None:
         pytest.skip("the real recordings are not here; set S2V_SHARED to the folder that holds real_data")
     night = next(apnea_nights(folder))
     record = next(r for r in apnea_records(folder, "calibration") if r.name == night.night_id)
-    beats_L = np.histogram(record.times_s, np.arange(night.n_tokens + 1) * 30)[0]
-    ibi_L = night.samples["ibi"].reshape(night.n_tokens, -1).mean(axis=1)
     valid_L = night.valid["ibi"]
     assert valid_L.mean() > 0.8
-    off = np.abs(beats_L[valid_L] * ibi_L[valid_L] - 30)
-    assert np.median(off) < 0.5
+    ibi_LS = night.samples["ibi"].reshape(night.n_tokens, -1)
+    token_of = (record.times_s // 30).astype(int)
+    expected = [np.median(np.diff(record.times_s[token_of == place])) for place in np.flatnonzero(valid_L)]
+    off_L = np.abs(np.median(ibi_LS[valid_L], axis=1) / expected - 1)
+    assert np.quantile(off_L, 0.95) < 0.04
     assert record.apnea_M is not None
     assert night.stages is not None
     assert night.stages[::2].astype(bool).tolist() == record.apnea_M.tolist()
