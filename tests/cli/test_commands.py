@@ -6,11 +6,14 @@ from pathlib import Path
 
 import mne
 import pytest
+from untrained_models import untrained_stager
 
 from sleep2vec.cli.main import app
+from sleep2vec.model.sizes import SIZES
+from sleep2vec.model.tokenizers import TOKENIZERS
 from sleep2vec.vocabulary.modalities import MODALITIES
 
-COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "finetune", "report", "simulate")
+COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "adapt", "finetune", "report", "simulate")
 FILES = ["embeddings.parquet", "night.html", "result.json", "stages.csv", "stages.edf"]
 
 
@@ -69,6 +72,29 @@ def test_inspect_describes_a_model(sleep2vec, model: Path):
     facts = json.loads(sleep2vec("inspect", model, "--json").out)
     assert (facts["kind"], facts["model"]["size"]) == ("staging", "tiny")
     assert f"{facts['n_parameters'] / 1e6:.2f} M parameters" in outcome.out
+    # The parts are those of the model that the config describes, constants of its tokenizers left out.
+    learned = untrained_stager()
+    for part in ("backbone", "tokenizers"):
+        n = sum(parameter.numel() for parameter in getattr(learned.encoder, part).parameters())
+        assert facts["parameters"][part] == facts["cost"][part] == n
+        assert f"{n / 1e6:.3f} M" in outcome.out
+    assert facts["n_parameters"] == sum(parameter.numel() for parameter in learned.parameters())
+    assert f"{facts['cost']['night_flops'] / 1e9:.1f} GFLOP a night" in outcome.out
+
+
+def test_inspect_tells_what_each_size_costs(sleep2vec, monkeypatch):
+    """A table of all of them, the same numbers for a program, and no folder beside it."""
+    monkeypatch.setattr("sleep2vec.model.cost.BACKBONES", {"transformer": None})  # the recurrent ones take longer
+    rows = json.loads(sleep2vec("inspect", "--sizes", "--json").out)["sizes"]
+    assert {(row["size"], row["tokenizer"]) for row in rows} == {(s, t) for s in SIZES for t in TOKENIZERS}
+    words = sleep2vec("inspect", "--sizes").out
+    for row in rows:
+        (line,) = (x for x in words.splitlines() if x.split()[:3] == [row["size"], row["backbone"], row["tokenizer"]])
+        assert line.split()[-1] == f"{row['cost']['night_flops'] / 1e9:.0f}"
+    for wrong in (("inspect",), ("inspect", "--sizes", "night.edf")):
+        outcome = sleep2vec(*wrong)
+        assert outcome.code == 2
+        assert "either one recording, store, model or folder to look into, or --sizes alone" in outcome.err
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sleep2vec.cli.cohort_hint import hint_at_cohort
+from sleep2vec.model.shipped import model_folder, shipped_models
 from sleep2vec.vocabulary.errors import UsageError
 
 NAME = "inspect"
@@ -15,18 +16,31 @@ NAME = "inspect"
 
 def command(
     target: Annotated[
-        Path, typer.Argument(help="A recording, a store, a model, or (with --cohort) a folder of recordings.")
-    ],
+        Path | None,
+        typer.Argument(
+            help="A recording, a store, a model (its folder, or the name of one that comes with sleep2vec), or (with "
+            "--cohort) a folder of recordings."
+        ),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
     cohort: Annotated[
         str | None,
         typer.Option(help="A folder of recordings: what its labels would become by the rules of this cohort or YAML."),
     ] = None,
     check: Annotated[bool, typer.Option("--verify", help="A store: compare every night with its checksum.")] = False,
+    sizes: Annotated[bool, typer.Option("--sizes", help="What a model of each size and tokenizer would cost.")] = False,
 ) -> None:
     """Say what became of each channel of a recording, what labels would become, or what a store or a model holds."""
     hint_at_cohort(cohort)
-    if cohort is not None and target.is_dir() and not (target / "store.json").exists():
+    if target is None or sizes:
+        if target is not None or not sizes:
+            raise UsageError(
+                "inspect takes either one recording, store, model or folder to look into, or --sizes alone."
+            )
+        words, facts = _sizes()
+    elif not target.exists() and str(target) in shipped_models():
+        words, facts = _model(model_folder(target))
+    elif cohort is not None and target.is_dir() and not (target / "store.json").exists():
         words, facts = _folder(target, cohort)
     elif (target / "store.json").exists():
         words, facts = _store(target, check)
@@ -110,14 +124,27 @@ def _recording(path: Path, cohort: str | None) -> tuple[str, dict[str, Any]]:
 
 
 def _model(folder: Path) -> tuple[str, dict[str, Any]]:
-    from sleep2vec.model.checkpoint import CARD, load_config, load_weights
+    from sleep2vec.model.checkpoint import CARD, load_config, load_weights, model_config
+    from sleep2vec.model.cost import cost_of, flops_words, parameters_by_part
     from sleep2vec.recipes.people import PEOPLE
 
     config = load_config(folder)
-    n_parameters = sum(tensor.numel() for tensor in load_weights(folder).values())
+    model = model_config(folder, config)
+    parts = parameters_by_part(model, load_weights(folder))
+    cost = cost_of(model)
     card = (folder / CARD).read_text(encoding="utf-8") if (folder / CARD).exists() else f"{folder}: no card.md"
     facts = {name: value for name, value in config.items() if name != PEOPLE}
-    return f"{card}\n{n_parameters / 1e6:.2f} M parameters", {**facts, "n_parameters": n_parameters}
+    counted = {"n_parameters": sum(parts.values()), "parameters": parts, "cost": cost.facts()}
+    listed = "\n".join(f"  {part:<12}{n / 1e6:9.3f} M" for part, n in parts.items())
+    words = f"{card}\n{sum(parts.values()) / 1e6:.2f} M parameters\n{listed}\n\n{flops_words(cost)}"
+    return words, {**facts, **counted}
+
+
+def _sizes() -> tuple[str, dict[str, Any]]:
+    from sleep2vec.model.cost import costs_of_sizes, sizes_words
+
+    costs = costs_of_sizes()
+    return sizes_words(costs), {"sizes": [{**config, "cost": cost.facts()} for config, cost in costs]}
 
 
 def _store(folder: Path, check: bool) -> tuple[str, dict[str, Any]]:

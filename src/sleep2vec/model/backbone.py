@@ -13,9 +13,10 @@ from torch.utils.checkpoint import checkpoint
 
 from sleep2vec.model.attention import RotaryAttention
 from sleep2vec.model.dropout import Dropout
+from sleep2vec.model.recurrent import Recurrent
 from sleep2vec.model.sizes import Size
 
-BackboneName = Literal["transformer"]
+BackboneName = Literal["transformer", "recurrent"]
 
 CPU_CHUNK_TOKENS = 2048
 """A CPU takes whole windows of about so many tokens at once through the layers: enough to keep its matrix units busy,
@@ -77,5 +78,5 @@ class Transformer(nn.Module):
 
 
 BACKBONES: MappingProxyType[BackboneName, Callable[[Size, float], nn.Module]] = MappingProxyType(
-    {"transformer": Transformer}
+    {"transformer": Transformer, "recurrent": Recurrent}
 )

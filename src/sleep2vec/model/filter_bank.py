@@ -37,6 +37,11 @@ class Register:
         return (self.high_hz / self.low_hz) ** (1 / (self.n_filters - 1))
 
 
+def full_precision(samples: Tensor) -> torch.autocast:
+    """No autocast to 16 bits, wherever `samples` lie; the meta device, which has none, takes the CPU's."""
+    return torch.autocast("cpu" if samples.is_meta else samples.device.type, enabled=False)
+
+
 class _Filters(nn.Module):
     """The filters of a register: a bell in time that carries three waves, an inverse length apart in frequency.
 
@@ -109,7 +114,7 @@ class FilterBank(nn.Module):
 
     def forward(self, samples_NS: Tensor) -> Tensor:
         # 16-bit floats would put the rounding of a slow wave into every fast band.
-        with torch.autocast(samples_NS.device.type, enabled=False):
+        with full_precision(samples_NS):
             samples_NS = samples_NS - samples_NS.mean(dim=-1, keepdim=True)
             registers = [cast(_Filters, register) for register in self.registers]
             power_NKW = torch.cat(

@@ -15,7 +15,7 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 
-from sleep2vec.model.filter_bank import FilterBank, Register
+from sleep2vec.model.filter_bank import FilterBank, Register, full_precision
 from sleep2vec.vocabulary.modalities import Modality
 
 TokenizerName = Literal["spectral", "conv", "mlp"]
@@ -107,7 +107,7 @@ class SpectralTokenizer(Tokenizer):
         tokens_NS = samples.reshape(-1, samples.shape[-1])
         chunk = CPU_CHUNK_SAMPLES // samples.shape[-1] if samples.device.type == "cpu" else len(tokens_NS)
         # Power of 16-bit floats over- and underflows, and no FFT takes them.
-        with torch.autocast(samples.device.type, enabled=False):
+        with full_precision(samples):
             parts = [self._features(part_NS) for part_NS in tokens_NS.split(max(1, chunk))]
         return torch.cat(parts).reshape(*samples.shape[:-1], -1)
 
