@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Those that judge by facts or real excerpts look for them in S2V_SHARED (../shared).
-BENCHMARKS := channel_labels heartbeats_and_breathing ingest label_efficiency pretrain simulation_bands simulation_cost \
+BENCHMARKS := channel_labels heartbeats_and_breathing ingest label_efficiency loading pretrain simulation_bands simulation_cost \
 	simulation_outcomes simulation_real simulation_scorers simulation_yasa
 
 .PHONY: demo test lint bench clean
