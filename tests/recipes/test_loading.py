@@ -20,6 +20,7 @@ SHIPPED = {
     **{f"ablation-{name}": (PretrainRecipe, PLACES) for name in ABLATIONS},
     "paper-large": (PretrainRecipe, PLACES),
     "small": (PretrainRecipe, PLACES),
+    "small-staging": (FinetuneRecipe, PLACES),
     "adapt-wearable": (AdaptRecipe, (*PLACES, "pretrained=/data/model")),
     "paper-base": (PretrainRecipe, PLACES),
     "tiny-demo": (PretrainRecipe, PLACES),

@@ -109,9 +109,10 @@ def parameters_by_part(config: ModelConfig, weights: Mapping[str, Tensor]) -> di
 
 def costs_of_sizes() -> list[tuple[dict[str, str], Cost]]:
     """Of every size with nine modalities: with each tokenizer, and with each other backbone and the default one."""
+    kinds: list[dict[str, str]]
     kinds = [{"backbone": DEFAULT.backbone, "tokenizer": tokenizer} for tokenizer in TOKENIZERS]
     kinds += [{"backbone": name, "tokenizer": DEFAULT.tokenizer} for name in BACKBONES if name != DEFAULT.backbone]
-    configs = [{"size": size, **kind} for size in SIZES for kind in kinds]
+    configs: list[dict[str, str]] = [{"size": size, **kind} for size in SIZES for kind in kinds]
     return [(config, cost_of(ModelConfig.model_validate(config))) for config in configs]
 
 
@@ -162,7 +163,7 @@ def _step_flops(encoder: Encoder, projection: Projection, pair: tuple[str, str],
     def step() -> None:
         parts = encoder([(name, _view(name, STEP_WINDOWS, n_tokens)) for name in pair])
         outputs = [projection(part) for encoded in parts for part in (encoded.tokens_BLD, encoded.window_BD)]
-        torch.stack([output.sum() for output in outputs]).sum().backward()  # type: ignore[no-untyped-call]
+        torch.stack([output.sum() for output in outputs]).sum().backward()
 
     return _flops(step)[0]
 
@@ -187,4 +188,5 @@ def _flops(work: Callable[[], object]) -> tuple[int, int]:
 def _fft_flops(shape: tuple[int, ...], dims: list[int], *rest: object, **named: Tensor) -> int:
     """Of real transforms along one dimension: half of what as many complex numbers take, 5 n log2 n."""
     (dim,) = dims
-    return round(math.prod(shape) * 2.5 * math.log2(shape[dim]))
+    n = shape[dim]
+    return math.prod(shape) // n * round(2.5 * n * math.log2(n))  # whole numbers, so that many cost many times one
