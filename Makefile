@@ -2,8 +2,9 @@
 PYTHON ?= python3
 BIN := .venv/bin
 # Those that judge by facts or real excerpts look for them in S2V_SHARED (../shared).
-BENCHMARKS := channel_labels heartbeats_and_breathing ingest label_efficiency pretrain simulation_bands simulation_cost \
-	simulation_outcomes simulation_real simulation_scorers simulation_yasa
+BENCHMARKS := adaptation channel_labels heartbeats_and_breathing ingest loading objective pretrain shortcut \
+	simulation_bands simulation_cost simulation_outcomes simulation_real simulation_scorers simulation_yasa soak \
+	tokenizer_budgets usefulness
 
 .PHONY: demo test lint bench clean
 

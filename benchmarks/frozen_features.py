@@ -18,6 +18,7 @@ from sleep2vec.metrics.retrieval import chance_of_top1, top1_accuracy
 from sleep2vec.model.checkpoint import load_config, load_weights, model_config
 from sleep2vec.model.encoder import Encoder, ModelConfig
 from sleep2vec.model.projection import Projection
+from sleep2vec.recipes.schema import PretrainRecipe
 from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.tasks.calibration import calibrate
 
@@ -60,6 +61,11 @@ class FrozenNight:
     tokens: dict[str, Floats]
     valid: dict[str, NDArray[np.bool_]]
     windows: dict[str, Floats]
+
+
+def read_tokens(recipe: PretrainRecipe) -> int:
+    """How long the views are that pretraining encodes: its windows, less what displacing them takes away."""
+    return recipe.batches.window_tokens - recipe.alignment.displaced_tokens
 
 
 def pretrained_model(folder: Path) -> Pretrained:

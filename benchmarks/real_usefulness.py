@@ -24,7 +24,7 @@ from numpy.typing import NDArray
 from scipy.ndimage import uniform_filter1d
 
 from fine_tuned import staged, tuning
-from frozen_features import Floats, FrozenNight, front_end_of, frozen_nights, pretrained_model, random_like
+from frozen_features import Floats, FrozenNight, front_end_of, frozen_nights, pretrained_model, random_like, read_tokens
 from linear_probes import PENALTY, Standard, auroc, logistic
 from real_excerpts import accel_nights, apnea_nights, store_of
 from real_people import real_folder
@@ -34,7 +34,7 @@ from sleep2vec.metrics.agreement import agreement_of, confusion_matrix
 from sleep2vec.model.checkpoint import load_config
 from sleep2vec.recipes.finetuning import run_finetuning
 from sleep2vec.recipes.loading import load_recipe
-from sleep2vec.recipes.schema import FinetuneRecipe
+from sleep2vec.recipes.schema import FinetuneRecipe, PretrainRecipe
 from sleep2vec.store.reader import Store
 from study_figures import Figure, Results, difference_of, kappa_of, over_people
 
@@ -135,7 +135,7 @@ class Study:
 
     def _frozen(self, arm: str, folder: Path) -> dict[str, FrozenNight]:
         told = load_config(folder)
-        window = int(told["recipe"]["batches"]["window_tokens"])
+        window = read_tokens(PretrainRecipe.model_validate(told["recipe"]))
         pretrained = pretrained_model(folder)
         reader = WindowReader(self.store, pretrained.encoder.front_end)
         ids = [row.night_id for row in self.store.rows]
@@ -178,7 +178,7 @@ class Study:
         run_finetuning(recipe)
         stager = load(out).stager
         reader = WindowReader(self.store, stager.encoder.front_end)
-        window = int(load_config(model)["recipe"]["batches"]["window_tokens"])
+        window = read_tokens(PretrainRecipe.model_validate(load_config(model)["recipe"]))
         said = {}
         for night_id in folds[fold]:
             n_tokens = self.store.row(night_id).n_tokens

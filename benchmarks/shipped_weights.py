@@ -2,8 +2,8 @@
 
     python benchmarks/shipped_weights.py RUN NAME
 
-People of simulated nights are called alike in every simulated cohort, so that the list of those who taught a model would
-refuse cohorts it has never seen: it is left out. A model that anybody else has taught is refused.
+People of simulated nights are called alike in every simulated cohort, so that the list of those who taught a model
+would refuse cohorts it has never seen: it is left out. A model that anybody else has taught is refused.
 """
 
 import argparse

@@ -16,7 +16,7 @@ run:
 "in" is people of seen sites, "out" the held-out site. Intervals (95 %) are Student's over seeds, which draw weights,
 batches, people and labelled nights; differences between arms are paired by seed.
 
-    python benchmarks/shortcut.py [--store DIR --folder DIR] [--arms infonce,dash] [--seeds 0,1] [--held-out beta]
+    python benchmarks/shortcut.py [--store DIR --folder DIR] [--arms infonce,dash] [--seeds 0,1] [--held-out gamma]
 
 With --folder a stopped run goes on, and pieces may be run one by one; the table shows what is there.
 """
@@ -31,7 +31,7 @@ from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
-from frozen_features import Pretrained, Representation, front_end_of, pretrained_model, random_model
+from frozen_features import Pretrained, Representation, front_end_of, pretrained_model, random_model, read_tokens
 from shortcut_probes import Judges, measured
 from sleep2vec.data.splits import Split, SplitConfig, split_nights
 from sleep2vec.data.window import WindowReader
@@ -115,7 +115,7 @@ def run(folder: Path, store: Store, options: argparse.Namespace, arm: str, seed:
         reader,
         judges,
         recipe.model.modalities,
-        recipe.batches.window_tokens,
+        read_tokens(recipe),
         options.windows,
         seed,
     )
@@ -189,7 +189,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="keep everything here, and go on where an earlier run stopped")
     parser.add_argument("--arms", type=several, default=list(ARMS))
     parser.add_argument("--seeds", type=lambda text: [int(word) for word in text.split(",")], default=[0, 1, 2, 3, 4])
-    parser.add_argument("--held-out", type=several, default=["beta"], help="site; of several, seeds take turns")
+    parser.add_argument("--held-out", type=several, default=["gamma"], help="site; of several, seeds take turns")
     parser.add_argument("--validation", type=float, default=0.25, help="share of the seen sites' people kept apart")
     parser.add_argument("--windows", type=int, default=4, help="of each night, for the probes")
     parser.add_argument("--recipe", default="tiny-demo", help="of pretraining")

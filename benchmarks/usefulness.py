@@ -8,8 +8,8 @@ people are kept apart from everything. Arms:
                 step, frozen, linear probe                     learning rate
     front_end   no encoder, linear probe
 
-Frozen encoders read windows as long as pretraining's, fine-tuned models as long as fine-tuning's, side by side. A probe
-is a logistic regression with one penalty on the standardised features of the sensor set's modalities side by side.
+Frozen encoders read windows as long as pretraining's views, fine-tuned models as long as fine-tuning's, side by side.
+A probe is a logistic regression with one penalty on the standardised features of the set's modalities side by side.
 Judged are the same tokens in all arms. Intervals (95 %) draw test people; all seeds of a person go with them.
 
 Where the real excerpts are (`S2V_SHARED`, default `../shared`), also heart-beat intervals -> stages (sleep_accel) and
@@ -46,6 +46,7 @@ from frozen_features import (
     kept_tokens,
     pretrained_model,
     random_model,
+    read_tokens,
     retrieval,
 )
 from linear_probes import PENALTY, stage_counts, stage_reader
@@ -97,7 +98,8 @@ class Study:
         told = ("store", "nights", "hours", "recipe", "set", "steps", "pretrained", "finetune_recipe", "finetune_set")
         told += ("finetune_steps", "test_share", "test_stride", "probe_tokens")
         made_with = {name: getattr(self.options, name) for name in told}
-        return Results(self.folder / "results", {**made_with, "penalty": PENALTY})
+        made_with |= {"penalty": PENALTY, "read_tokens": self.window_tokens(0)}
+        return Results(self.folder / "results", made_with)
 
     @property
     def split_config(self) -> SplitConfig:
@@ -145,7 +147,7 @@ class Study:
         return folder
 
     def window_tokens(self, seed: int) -> int:
-        return self.recipe(seed).batches.window_tokens
+        return read_tokens(self.recipe(seed))
 
     @cached_property
     def reader(self) -> WindowReader:

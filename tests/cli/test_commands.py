@@ -13,7 +13,7 @@ from sleep2vec.model.sizes import SIZES
 from sleep2vec.model.tokenizers import TOKENIZERS
 from sleep2vec.vocabulary.modalities import MODALITIES
 
-COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "finetune", "report", "simulate")
+COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "adapt", "finetune", "report", "simulate")
 FILES = ["embeddings.parquet", "night.html", "result.json", "stages.csv", "stages.edf"]
 
 
@@ -90,7 +90,7 @@ def test_inspect_tells_what_each_size_costs(sleep2vec, monkeypatch):
     words = sleep2vec("inspect", "--sizes").out
     for row in rows:
         (line,) = (x for x in words.splitlines() if x.split()[:3] == [row["size"], row["backbone"], row["tokenizer"]])
-        assert line.split()[-1] == f"{row['night_flops'] / 1e9:.0f}"
+        assert line.split()[-1] == f"{row['cost']['night_flops'] / 1e9:.0f}"
     for wrong in (("inspect",), ("inspect", "--sizes", "night.edf")):
         outcome = sleep2vec(*wrong)
         assert outcome.code == 2

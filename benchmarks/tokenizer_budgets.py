@@ -6,16 +6,19 @@ few labelled nights, from EEG alone and from IBI + RESP; and a short DASH pretra
 logistic regression on the frozen tokens of the same few nights, beside one on the frozen tokens of an untrained model.
 Kappa on people none of them saw, with Student's interval over the seeds. First, what each costs per 1,000 tokens.
 
-    python benchmarks/tokenizers.py --store STORE [--staging-s 12] [--pretraining-s 20] [--json FILE]
+    python benchmarks/tokenizer_budgets.py [--store STORE] [--staging-s 12] [--pretraining-s 20] [--json FILE]
 """
 
 import argparse
 import copy
+import itertools
 import json
 import os
 import random
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 os.environ.setdefault("OMP_NUM_THREADS", "1")  # one process a core; and CPU-seconds then are seconds of work
@@ -35,9 +38,11 @@ from sleep2vec.model.cost import cost_of
 from sleep2vec.model.encoder import Encoder, ModelConfig
 from sleep2vec.model.tokenizers import TOKENIZERS
 from sleep2vec.objectives import masked_cross_entropy
+from sleep2vec.simulation.cohort_store import simulate_to_store
 from sleep2vec.store.reader import Store
+from sleep2vec.tasks.alignment import Aligner, AlignmentConfig
 from sleep2vec.tasks.calibration import calibrate
-from sleep2vec.tasks.pretraining import Aligner, AlignmentConfig, alignment_loss
+from sleep2vec.tasks.pretraining import alignment_loss
 from sleep2vec.tasks.staging import Stager, staged_nights
 from sleep2vec.training.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
 from sleep2vec.vocabulary.modalities import MODALITIES
@@ -52,7 +57,7 @@ Kappas = dict[str, dict[str, list[float]]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--store", type=Path, help="of scored nights; without one 28 of 4 h are simulated")
     parser.add_argument("--tokenizers", nargs="+", default=list(TOKENIZERS), choices=list(TOKENIZERS))
     parser.add_argument("--staging-s", type=float, default=12.0, help="CPU-seconds of each supervised training")
     parser.add_argument("--pretraining-s", type=float, default=20.0, help="CPU-seconds of each pretraining")
@@ -66,7 +71,11 @@ def main() -> None:
     torch.set_num_threads(1)
     costs = {tokenizer: tokenizer_costs(tokenizer, options.size) for tokenizer in options.tokenizers}
     print(costs_table(costs), flush=True)
-    kappas, steps = run(Store(options.store), options)
+    with tempfile.TemporaryDirectory(prefix="tokenizers-") as scratch:
+        if options.store is None:
+            options.store = Path(scratch) / "store"
+            simulate_to_store(options.store, 28, 0, 4.0, workers=os.cpu_count() or 1)
+        kappas, steps = run(Store(options.store), options, Path(scratch))
     print(table(kappas, steps))
     if options.json:
         options.json.write_text(json.dumps({"costs": costs, "kappa": kappas, "steps": steps}, indent=1))
@@ -97,7 +106,7 @@ def tokenizer_costs(tokenizer: str, size: str) -> dict[str, dict[str, float]]:
     return result
 
 
-def run(store: Store, options: argparse.Namespace) -> tuple[Kappas, dict[str, dict[str, list[int]]]]:
+def run(store: Store, options: argparse.Namespace, scratch: Path) -> tuple[Kappas, dict[str, dict[str, list[int]]]]:
     """Kappa and steps, by test and tokenizer, one number a seed."""
     kappas: Kappas = {}
     steps: dict[str, dict[str, list[int]]] = {}
@@ -107,15 +116,18 @@ def run(store: Store, options: argparse.Namespace) -> tuple[Kappas, dict[str, di
         steps.setdefault(test, {}).setdefault(arm, []).append(n_steps)
         print(f"  {test}, {arm}: kappa {kappa:.3f} after {n_steps} steps", flush=True)
 
+    n_runs = itertools.count()
     for seed in range(options.seeds):
         labelled, unlabelled, judged = drawn_nights(store, options, seed)
         for tokenizer in options.tokenizers:
             for name, modalities in SENSOR_SETS.items():
                 config = ModelConfig(size=options.size, tokenizer=tokenizer, modalities=modalities, dropout=0.0)
-                kappa, n_steps = staging(store, config, labelled, judged, options.staging_s, seed)
+                reader = FreshReader(store, scratch / str(next(n_runs)))
+                kappa, n_steps = staging(reader, config, labelled, judged, options.staging_s, seed)
                 note(f"staging, {name}", tokenizer, kappa, n_steps)
             config = ModelConfig(size=options.size, tokenizer=tokenizer, modalities=PRETRAINED_ON, dropout=0.0)
-            encoder, untrained, n_steps = pretraining(store, config, unlabelled, options.pretraining_s, seed)
+            reader = FreshReader(store, scratch / str(next(n_runs)))
+            encoder, untrained, n_steps = pretraining(reader, config, unlabelled, options.pretraining_s, seed)
             for name, modalities in SENSOR_SETS.items():
                 for arm, judge, n in ((tokenizer, encoder, n_steps), (f"{tokenizer}, untrained", untrained, 0)):
                     note(f"probe, {name}", arm, probe(store, judge, modalities, labelled, judged), n)
@@ -152,12 +164,23 @@ def trained(
     return step
 
 
+@dataclass(frozen=True)
+class FreshReader:
+    """Reads a store and keeps spectra in a folder of its own, so that each run pays for its own."""
+
+    store: Store
+    folder: Path
+
+    def reader(self, encoder: Encoder) -> WindowReader:
+        return WindowReader(self.store, encoder.front_end, self.folder)
+
+
 def staging(
-    store: Store, config: ModelConfig, labelled: Sequence[str], judged: Sequence[str], budget_s: float, seed: int
+    fresh: FreshReader, config: ModelConfig, labelled: Sequence[str], judged: Sequence[str], budget_s: float, seed: int
 ) -> tuple[float, int]:
     torch.manual_seed(seed)
     module, started = Stager(config), time.process_time()
-    reader = WindowReader(store, module.encoder.front_end)
+    reader = fresh.reader(module.encoder)
     calibrate(module.encoder, reader, labelled, seed)
     source = NightSource(reader, labelled, config.modalities, 4, 120, seed)
 
@@ -167,18 +190,18 @@ def staging(
         return masked_cross_entropy(staged.logits_BLC, batch.stages_BL, staged.readable_BL)
 
     n_steps = trained(module, budget_s, started, loss)
-    pairs = staged_nights(module, whole_nights(store, judged, config.modalities))
+    pairs = staged_nights(module, whole_nights(fresh.store, judged, config.modalities))
     scored, predicted = (np.concatenate(side) for side in zip(*pairs, strict=True))
     return float(agreement(scored, predicted, len(FIVE)).kappa or 0.0), n_steps
 
 
 def pretraining(
-    store: Store, config: ModelConfig, nights: Sequence[str], budget_s: float, seed: int
+    fresh: FreshReader, config: ModelConfig, nights: Sequence[str], budget_s: float, seed: int
 ) -> tuple[Encoder, Encoder, int]:
     """The encoder after pretraining, the same as it was before, and the number of steps."""
     torch.manual_seed(seed)
     module, started = Aligner(config), time.process_time()
-    reader = WindowReader(store, module.encoder.front_end)
+    reader = fresh.reader(module.encoder)
     calibrate(module.encoder, reader, nights, seed)
     untrained = copy.deepcopy(module.encoder).eval()
     source = PairSource(reader, nights, config.modalities, PairConfig(batch_windows=16, window_tokens=60), seed)
