@@ -219,8 +219,8 @@ def test_a_kill_from_outside_loses_nothing_either(store, tmp_path, precision):
         "from sleep2vec.store.reader import Store\n"
         "watch = lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.step == 7 else None\n"
         "run = run_config(accumulate=2, precision=sys.argv[3])\n"
-        "folder, store = map(pathlib.Path, sys.argv[1:3])\n"
-        "train(aligner_work(Store(store)), run, OPTIMIZER, folder, 'one', watch)\n"
+        "folder, place = map(pathlib.Path, sys.argv[1:3])\n"
+        "train(aligner_work(Store(place)), run, OPTIMIZER, folder, 'one', watch)\n"
     )
     folders = [str(Path(file).parent) for file in (__file__, made_nights.__file__)]
     killed = [sys.executable, "-c", script, str(tmp_path / "killed"), str(store.path), precision, *folders]
