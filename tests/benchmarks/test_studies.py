@@ -171,6 +171,27 @@ def test_the_site_is_read_where_it_shows_and_is_chance_where_not(store):
     assert told["new site"] > 0.9
 
 
+def test_a_reader_of_sites_that_only_knows_people_gains_nothing():
+    """Made by hand: every person has a direction of his own and no site has one; people are apart, so it is chance."""
+    draw = np.random.default_rng(9)
+
+    def nights(sites, n_people):
+        people = [(f"{site}{k}-{draw.integers(1e9)}", site) for site in sites for k in range(n_people)]
+        return [
+            SimpleNamespace(
+                row=SimpleNamespace(person=person, site=site),
+                windows={"ibi": (direction + 0.1 * draw.standard_normal((4, 64))).astype(np.float32)},
+            )
+            for person, site in people
+            for direction in [draw.standard_normal(64)]
+            for _ in range(2)  # two nights each
+        ]
+
+    told = site_numbers(nights(["a", "b"], 20), nights(["a", "b"], 20), nights(["c"], 40), ("ibi",), 0)
+    assert told["site, in"] == pytest.approx(told["site, in, chance"], abs=0.15)
+    assert told["new site"] == pytest.approx(told["new site, chance"], abs=0.15)
+
+
 def test_a_diagnosis_that_only_the_site_causes_is_told_inside_and_not_outside():
     """Made by hand: one feature is the site; cases are of one site; outside, the feature means nothing."""
     draw = np.random.default_rng(5)
