@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Those that judge by facts or real excerpts look for them in S2V_SHARED (../shared).
 BENCHMARKS := adaptation channel_labels heartbeats_and_breathing ingest loading objective pretrain shortcut \
 	simulation_bands simulation_cost simulation_outcomes simulation_real simulation_scorers simulation_yasa soak \
-	tokenizers usefulness
+	tokenizer_budgets usefulness
 
 .PHONY: demo test lint bench clean
 

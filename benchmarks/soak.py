@@ -1,11 +1,11 @@
 """A long run of tiny steps from a store larger than its page cache: does memory grow, does training wait for data?
 
-    python benchmarks/soak.py --store STORE [--steps 2000] [--cache-mb 200] [--json FILE]
+    python benchmarks/soak.py [--store STORE] [--steps 2000] [--cache-mb 200] [--json FILE]
 
 The run is `sleep2vec pretrain` with a model of the smallest size on raw samples, nothing kept of the features. The page
 cache is made small by hand, as no limit of a control group may be at hand: whenever the process has read `--cache-mb`
 from the disk, the store's files are taken out of the page cache (``posix_fadvise``; it slows down whoever else reads
-that store, so give a copy). ``read_bytes`` of the process says how much came from the disk in truth.
+that store, so give a copy; else one of noise is made). ``read_bytes`` of the process says how much came from the disk in truth.
 
 Memory is resident memory, sampled every ten steps; growth is the slope of a line through all samples after the first
 tenth of the steps. Waiting is the loop's own clock, over all steps but the first, validation and saving not counted.
@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 
-from loading import forget
+from loading import forget, made_store
 from sleep2vec.recipes.loading import load_recipe
 from sleep2vec.recipes.pretraining import run_pretraining
 from sleep2vec.recipes.schema import PretrainRecipe
@@ -65,7 +65,7 @@ class Watch:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--store", type=Path, required=True)
+    parser.add_argument("--store", type=Path, help="a store nobody else reads; else one of 40 nights of noise is made")
     parser.add_argument("--steps", type=int, default=2000)
     parser.add_argument("--cache-mb", type=float, default=200)
     parser.add_argument("--threads", type=int, default=1, help="that load")
@@ -74,9 +74,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as scratch:
         out, written = Path(scratch) / "run", Path(scratch) / "recipe.yaml"
         written.write_text(RECIPE)
-        settings = [f"store={chosen.store}", f"out={out}", f"run.steps={chosen.steps}"]
+        store = chosen.store or made_store(Path(scratch) / "store", 40).path
+        settings = [f"store={store}", f"out={out}", f"run.steps={chosen.steps}"]
         recipe = load_recipe(written, PretrainRecipe, [*settings, f"run.loader_threads={chosen.threads}"])
-        watch = Watch(chosen.store, chosen.cache_mb)
+        watch = Watch(store, chosen.cache_mb)
         forget(watch._paths)
         before, began, cpu = disk_bytes(), time.perf_counter(), time.process_time()
         run_pretraining(recipe, watch)

@@ -9,11 +9,10 @@ import pytest
 from untrained_models import untrained_stager
 
 from sleep2vec.cli.main import app
-from sleep2vec.model.sizes import SIZES
 from sleep2vec.model.tokenizers import TOKENIZERS
 from sleep2vec.vocabulary.modalities import MODALITIES
 
-COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "finetune", "report", "simulate")
+COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "adapt", "finetune", "report", "simulate")
 FILES = ["embeddings.parquet", "night.html", "result.json", "stages.csv", "stages.edf"]
 
 
@@ -84,13 +83,15 @@ def test_inspect_describes_a_model(sleep2vec, model: Path):
 
 def test_inspect_tells_what_each_size_costs(sleep2vec, monkeypatch):
     """A table of all of them, the same numbers for a program, and no folder beside it."""
-    monkeypatch.setattr("sleep2vec.model.cost.BACKBONES", {"transformer": None})  # the recurrent ones take longer
+    few = ("tiny", "base")  # each takes some seconds
+    monkeypatch.setattr("sleep2vec.model.cost.SIZES", dict.fromkeys(few))
+    monkeypatch.setattr("sleep2vec.model.cost.BACKBONES", {"transformer": None})
     rows = json.loads(sleep2vec("inspect", "--sizes", "--json").out)["sizes"]
-    assert {(row["size"], row["tokenizer"]) for row in rows} == {(s, t) for s in SIZES for t in TOKENIZERS}
+    assert {(row["size"], row["tokenizer"]) for row in rows} == {(s, t) for s in few for t in TOKENIZERS}
     words = sleep2vec("inspect", "--sizes").out
     for row in rows:
         (line,) = (x for x in words.splitlines() if x.split()[:3] == [row["size"], row["backbone"], row["tokenizer"]])
-        assert line.split()[-1] == f"{row['night_flops'] / 1e9:.0f}"
+        assert line.split()[-1] == f"{row['cost']['night_flops'] / 1e9:.0f}"
     for wrong in (("inspect",), ("inspect", "--sizes", "night.edf")):
         outcome = sleep2vec(*wrong)
         assert outcome.code == 2

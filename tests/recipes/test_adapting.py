@@ -74,7 +74,15 @@ def test_the_first_stage_is_a_model_of_its_own_and_leaves_the_old_weights(places
     assert "Only its new tokenizers have learned" in (undisturbed / STAGE_1 / "card.md").read_text()
 
 
-def test_people_of_both_are_remembered(places, tmp_path):
+def test_the_second_stage_goes_on_where_the_first_ended(places, tmp_path):
+    """With all rates 0 it ends there too, to the bit."""
+    still = {"encoder_rate": 0.0, "shared_rate": 0.0, "new_rate": 0.0}
+    run_adaptation(recipe(places, tmp_path, adaptation=still))
+    first, last = load_weights(tmp_path / STAGE_1), load_weights(tmp_path)
+    assert all(torch.equal(last[name], value) for name, value in first.items())
+
+
+def test_people_of_both_are_remembered_and_old_weights_kept_on_other_nights(places, tmp_path):
     """The model knew six people; nights of others teach the new sensor."""
     others = tmp_path / "others"
     store_of(others, [made_night(f"m{i}", 50 + i, 20, OLD + NEW) for i in range(9)])
@@ -85,6 +93,9 @@ def test_people_of_both_are_remembered(places, tmp_path):
     assert before < known
     assert len(known) == len(before) + 6
     assert len(known & everybody) == 6
+    # Nor do other nights change what is known of the size of the old features.
+    old, first = load_weights(places / "pretrained"), load_weights(tmp_path / "out" / STAGE_1)
+    assert all(torch.equal(first[name], value) for name, value in old.items())
 
 
 def test_a_fine_tuning_starts_from_it_and_keeps_the_whole_history(places, undisturbed, tmp_path):

@@ -115,6 +115,16 @@ def test_the_page_says_what_it_was_about_and_how_to_go_on(folder, tmp_path):
     assert f"finetune --recipe tiny-demo-staging --set pretrained={finished}" in words
 
 
+def test_an_adaptation_is_gone_on_with_by_its_own_command(tmp_path):
+    for name, steps in (("run", 900), ("stage-1", 500)):
+        made = made_run(tmp_path / name)
+        stages = "stage_1: {run: {steps: 500}}\nstage_2: {run: {steps: 900}}\n"
+        (made / "recipe.yaml").write_text(f"store: somewhere\npretrained: before\n{stages}")
+        words = words_of(page_of(made))
+        assert f"step 400 of {steps}; not finished" in words
+        assert f"sleep2vec adapt --recipe {made / 'recipe.yaml'}" in words
+
+
 def test_json_holds_every_last_number(folder):
     facts = json.loads(json.dumps(run_facts(read_run(folder)), allow_nan=False))
     assert facts["last"] == pytest.approx(logged(folder))

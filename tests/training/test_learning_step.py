@@ -147,7 +147,12 @@ def test_a_module_that_cannot_forget_says_so(tmp_path):
 # --- compilation -----------------------------------------------------------------------------------------------------
 
 
+# What torch's compiler warns of in its own code.
+OF_THE_COMPILER = pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore:The .grad attribute:UserWarning")
+
+
 @pytest.mark.slow
+@OF_THE_COMPILER
 def test_a_compiled_run_learns_the_same_under_the_same_names_and_goes_on_uncompiled(tmp_path):
     plain = train(contrast_work(World()), run_config(), OPTIMIZER, tmp_path / "plain", "x")
     train(contrast_work(World()), run_config(steps=3, compile=True), OPTIMIZER, tmp_path / "compiled", "x")
@@ -159,6 +164,8 @@ def test_a_compiled_run_learns_the_same_under_the_same_names_and_goes_on_uncompi
         torch.testing.assert_close(average.state_dict()[name], value, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.slow
+@OF_THE_COMPILER
 def test_a_compiler_that_fails_is_told_in_a_sentence(tmp_path, monkeypatch):
     """A backend that gives up stands for a machine without a C++ compiler."""
 

@@ -216,9 +216,11 @@ def test_a_kill_from_outside_loses_nothing_either(store, tmp_path, precision):
     script = (
         "import os, sys, signal, pathlib; sys.path += sys.argv[4:]\n"
         "from test_runner import *\n"
+        "from sleep2vec.store.reader import Store\n"
         "watch = lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.step == 7 else None\n"
         "run = run_config(accumulate=2, precision=sys.argv[3])\n"
-        "train(aligner_work(Store(sys.argv[2])), run, OPTIMIZER, pathlib.Path(sys.argv[1]), 'one', watch)\n"
+        "folder, store = map(pathlib.Path, sys.argv[1:3])\n"
+        "train(aligner_work(Store(store)), run, OPTIMIZER, folder, 'one', watch)\n"
     )
     folders = [str(Path(file).parent) for file in (__file__, made_nights.__file__)]
     killed = [sys.executable, "-c", script, str(tmp_path / "killed"), str(store.path), precision, *folders]

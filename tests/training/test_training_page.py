@@ -80,12 +80,15 @@ def test_the_slurm_script_saves_and_queues_again_when_its_time_is_up(tmp_path):
         "SLURM_JOB_ID": "77",
         "RENDEZVOUS_PORT": "0",
     }
-    job = subprocess.Popen(["bash", "-c", script], env=environment, stderr=subprocess.PIPE, text=True)
+    errors = tmp_path / "errors"
+    with errors.open("w") as file:
+        job = subprocess.Popen(["bash", "-c", script], env=environment, stderr=file)
     while not any(step >= 2 for step, _, _ in read_log(out)):
-        assert job.poll() is None, job.stderr.read()
+        assert job.poll() is None, errors.read_text()
         time.sleep(0.5)
     job.send_signal(signal.SIGUSR1)
-    _, told = job.communicate()
+    job.wait()
+    told = errors.read_text()
     assert job.returncode == 0, told
     assert (tmp_path / "asked").read_text() == "requeue 77\n"
     (state,) = out.glob("state-*/complete")

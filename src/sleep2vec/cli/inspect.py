@@ -8,6 +8,7 @@ from typing import Annotated, Any
 import typer
 
 from sleep2vec.cli.cohort_hint import hint_at_cohort
+from sleep2vec.model.shipped import model_folder, shipped_models
 from sleep2vec.vocabulary.errors import UsageError
 
 NAME = "inspect"
@@ -15,7 +16,11 @@ NAME = "inspect"
 
 def command(
     target: Annotated[
-        Path | None, typer.Argument(help="A recording, a store, a model, or (with --cohort) a folder of recordings.")
+        Path | None,
+        typer.Argument(
+            help="A recording, a store, a model (its folder, or the name of one that comes with sleep2vec), or (with "
+            "--cohort) a folder of recordings."
+        ),
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON for a program to read.")] = False,
     cohort: Annotated[
@@ -33,6 +38,8 @@ def command(
                 "inspect takes either one recording, store, model or folder to look into, or --sizes alone."
             )
         words, facts = _sizes()
+    elif not target.exists() and str(target) in shipped_models():
+        words, facts = _model(model_folder(target))
     elif cohort is not None and target.is_dir() and not (target / "store.json").exists():
         words, facts = _folder(target, cohort)
     elif (target / "store.json").exists():
@@ -137,7 +144,7 @@ def _sizes() -> tuple[str, dict[str, Any]]:
     from sleep2vec.model.cost import costs_of_sizes, sizes_words
 
     costs = costs_of_sizes()
-    return sizes_words(costs), {"sizes": [{**config, **cost.facts()} for config, cost in costs]}
+    return sizes_words(costs), {"sizes": [{**config, "cost": cost.facts()} for config, cost in costs]}
 
 
 def _store(folder: Path, check: bool) -> tuple[str, dict[str, Any]]:

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from sleep2vec.data.buffers import Buffers
 from sleep2vec.data.features import FeatureCache, FrontEnd
 from sleep2vec.data.scaling import LIMIT, gain_and_bias, scale_integers, scaled
 from sleep2vec.store.reader import Store
@@ -95,6 +96,7 @@ class WindowReader:
         self.store = store
         self._features = None if front_end is None else FeatureCache(store, front_end, feature_folder)
         self._as_integers = as_integers
+        self._buffers = Buffers()
 
     def prepare(self, night_ids: Sequence[str], modalities: Sequence[str]) -> int:
         """Compute with all cores what is to be kept of some nights and is not there; returns how many files."""
@@ -136,14 +138,14 @@ class WindowReader:
     def _features_of(self, holders: Sequence[tuple[int, Window]], modality: str, valid_BL: NDArray[np.bool_]) -> Tensor:
         assert self._features is not None
         parts = [self._features.window(w.night_id, modality, w.first, w.n_tokens) for _, w in holders]
-        values_BLF = np.zeros((*valid_BL.shape, parts[0].shape[1]), dtype=np.float32)
+        values_BLF = self._buffers.empty((*valid_BL.shape, parts[0].shape[1]), np.float32)
         for (b, window), part_LF in zip(holders, parts, strict=True):
             values_BLF[b, : window.n_tokens] = part_LF
         values_BLF[~valid_BL] = 0.0
         return torch.from_numpy(values_BLF)
 
     def _samples_of(self, holders: Sequence[tuple[int, Window]], modality: str, valid_BL: NDArray[np.bool_]) -> Tensor:
-        values_BLS = np.zeros((*valid_BL.shape, MODALITIES[modality].samples_per_token), dtype=np.float32)
+        values_BLS = self._buffers.empty((*valid_BL.shape, MODALITIES[modality].samples_per_token), np.float32)
         for b, window in holders:
             gain, bias = gain_and_bias(modality, self.store.row(window.night_id).signals[modality])
             integers_LS = self.store.integers(window.night_id, modality, window.first, window.n_tokens)
@@ -152,13 +154,14 @@ class WindowReader:
         return torch.from_numpy(values_BLS)
 
     def _integers_of(self, holders: Sequence[tuple[int, Window]], modality: str, valid_BL: NDArray[np.bool_]) -> View:
-        values_BLS = np.zeros((*valid_BL.shape, MODALITIES[modality].samples_per_token), dtype=np.int16)
+        values_BLS = self._buffers.empty((*valid_BL.shape, MODALITIES[modality].samples_per_token), np.int16)
         scaling_B2 = np.zeros((len(valid_BL), 2), dtype=np.float32)
         for b, window in holders:
             scaling_B2[b] = gain_and_bias(modality, self.store.row(window.night_id).signals[modality])
             values_BLS[b, : window.n_tokens] = self.store.integers(
                 window.night_id, modality, window.first, window.n_tokens
             )
+        values_BLS[~valid_BL] = 0
         return View(torch.from_numpy(values_BLS), torch.from_numpy(valid_BL), scaling_B2=torch.from_numpy(scaling_B2))
 
 

@@ -22,7 +22,7 @@ first 60 steps included."""
 LEAST_RANK = 8.0
 """Fewer effective directions than this, or than a quarter of all in a narrow space. Even points spread perfectly over a
 sphere of 8 dimensions reach a uniformity of -3.1 only, of -2.1 over one of 3; -3.9 is what 128 allow. The projections
-of `tiny` in health kept 20 or more throughout, and had 65 to 80 before their first step."""
+of `tiny` in health kept 20 or more throughout, and had 64 to 82 before their first step."""
 
 LEAST_RETRIEVAL = 1.25
 """Times chance. With nine modalities, 36 pairs of some 32 windows, blind guesses stay below it by 3 standard errors."""

@@ -20,10 +20,11 @@ from sleep2vec.vocabulary.night import is_simulated
 
 _MAIN, _SECOND, _PALE = "#1d4872", "#c03a63", "#7fb3d3"
 _WIDE = 1000.0
+_LAST_STAGE = "stage_2"  # of an adaptation
 
 # Name in the log, heading, what the number is, and what it means where it stands.
 PROBES = (
-    ("site", "Site", "balanced accuracy", "Which site recorded it; who need not know stays near chance."),
+    ("site", "Site", "balanced accuracy", "Which site recorded it; near chance is best."),
     ("person_within", "Person, within the night", "balanced accuracy", "Known again in the other half of the night."),
     ("person_across", "Person, across nights", "balanced accuracy", "Known again in another night."),
     ("sex", "Sex", "balanced accuracy", "Physiology tells it, and so may the amplifier."),
@@ -102,8 +103,13 @@ def retrieval_file(run: RunFolder) -> str | None:
 
 
 def _n_steps(run: RunFolder) -> int:
-    planned = run.recipe.get("run", {}).get("steps") if isinstance(run.recipe.get("run"), dict) else None
-    return planned if isinstance(planned, int) else run.history.last_step
+    """As planned; of an adaptation, those of the stage whose folder it is."""
+    part: Any = run.recipe
+    if _LAST_STAGE in run.recipe:
+        part = run.recipe.get(run.name.replace("-", "_"), run.recipe[_LAST_STAGE])
+    for name in ("run", "steps"):
+        part = part.get(name) if isinstance(part, dict) else None
+    return part if isinstance(part, int) else run.history.last_step
 
 
 def _axis_end(run: RunFolder) -> int:
@@ -326,14 +332,19 @@ def _machine(run: RunFolder) -> list[Panel]:
     ]
 
 
+def _command(run: RunFolder) -> str:
+    """Which command the recipe is for, by the part that only it has."""
+    return "finetune" if "task" in run.recipe else "adapt" if _LAST_STAGE in run.recipe else "pretrain"
+
+
 def _next_steps(run: RunFolder) -> list[tuple[str, str]]:
     """What a person would do now, and the command for it."""
-    command = "finetune" if "task" in run.recipe else "pretrain"
+    command = _command(run)
     if not run.finished:
         saved = f"from step {run.saved_step:,}".replace(",", " ") if run.saved_step else "from its beginning"
         resume = f"sleep2vec {command} --recipe {run.path / RECIPE}"
         return [(f"Go on with it where it was stopped, {saved}", resume)]
-    if command == "pretrain":
+    if command != "finetune":
         store = run.recipe.get("store", "STORE")
         tuned = f"--set pretrained={run.path} --set store={store} --set out={run.path}-staging"
         return [

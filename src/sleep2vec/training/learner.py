@@ -1,5 +1,6 @@
 """What learns: a module, its average and its optimizer, on one device or over several processes."""
 
+import math
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -98,7 +99,7 @@ class Learner(Generic[Batch]):
         # float() waits for the device: the step's one wait.
         total, stopping = self._world.sums(fmean(float(loss) for loss in losses), float(request.number > 0))
         value = total / self._world.size
-        if not (torch.isfinite(torch.tensor([norm, value])).all()):
+        if not (math.isfinite(norm) and math.isfinite(value)):
             raise ModelError(f"training broke down at step {step}: loss {value}, gradient norm {norm}.")
         self._optimizer.step()
         self.average.update(self.module, step)
@@ -178,5 +179,5 @@ def _compiling(compiles: bool) -> Iterator[None]:
     try:
         yield
     except TorchDynamoException as error:
-        reason = str(error).strip().splitlines()[0]
+        reason = " ".join(str(error).strip().splitlines()[:2])  # which part gave up, and why
         raise ModelError(f"torch.compile failed ({reason}); set run.compile: false.") from None

@@ -53,4 +53,4 @@ def stop_requests(insisted: bool) -> Iterator[StopRequest]:
         yield request
     finally:
         for number, handler in former.items():
-            signal.signal(number, handler)
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)

@@ -6,7 +6,7 @@ few labelled nights, from EEG alone and from IBI + RESP; and a short DASH pretra
 logistic regression on the frozen tokens of the same few nights, beside one on the frozen tokens of an untrained model.
 Kappa on people none of them saw, with Student's interval over the seeds. First, what each costs per 1,000 tokens.
 
-    python benchmarks/tokenizers.py [--store STORE] [--staging-s 12] [--pretraining-s 20] [--json FILE]
+    python benchmarks/tokenizer_budgets.py [--store STORE] [--staging-s 12] [--pretraining-s 20] [--json FILE]
 """
 
 import argparse
