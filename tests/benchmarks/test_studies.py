@@ -171,6 +171,30 @@ def test_the_site_is_read_where_it_shows_and_is_chance_where_not(store):
     assert told["new site"] > 0.9
 
 
+def test_a_reader_of_sites_that_only_knows_people_gains_nothing():
+    """Made by hand: every person has a direction of his own and no site has one; people are apart, so it is chance."""
+    draw = np.random.default_rng(9)
+
+    def nights(sites, n_people):
+        people = [(f"{site}{k}-{draw.integers(1e9)}", site) for site in sites for k in range(n_people)]
+        return [
+            SimpleNamespace(
+                row=SimpleNamespace(person=person, site=site),
+                windows={"ibi": (direction + 0.1 * draw.standard_normal((4, 128))).astype(np.float32)},
+            )
+            for person, site in people
+            for direction in [draw.standard_normal(128)]
+            for _ in range(2)  # two nights each
+        ]
+
+    told = [
+        site_numbers(nights(["a", "b"], 20), nights(["a", "b"], 40), nights(["c"], 40), ("ibi",), seed)
+        for seed in range(6)
+    ]
+    for name in ("site, in", "new site"):
+        assert np.mean([each[name] for each in told]) == pytest.approx(told[0][f"{name}, chance"], abs=0.06)
+
+
 def test_a_diagnosis_that_only_the_site_causes_is_told_inside_and_not_outside():
     """Made by hand: one feature is the site; cases are of one site; outside, the feature means nothing."""
     draw = np.random.default_rng(5)
@@ -237,6 +261,10 @@ def test_an_interval_over_people_keeps_nights_seeds_and_pairs_together():
     assert figure.seeds == pytest.approx(expected)
     assert figure.mean == pytest.approx(np.mean(expected))
     assert figure.low < figure.mean < figure.high
+    # Who comes twice and is the same both times tells nothing more.
+    twice = over_people(kappa_of, [[c for c in seed for _ in range(2)] for seed in counts], list("aabbccddeeff"))
+    once = over_people(kappa_of, counts, list("abcdef"))
+    assert (twice.low, twice.high) == pytest.approx((once.low, once.high))
     # Of equals the difference is 0 in every resample, however unsure the figures themselves are.
     same = over_people(difference_of(kappa_of), [list(zip(c, c, strict=True)) for c in counts], list("aabbcc"))
     assert (same.mean, same.low, same.high) == (0, 0, 0)
