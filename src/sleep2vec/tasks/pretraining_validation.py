@@ -30,8 +30,8 @@ def retrieval_by_pair(module: nn.Module, source: PairSource, temperature: float)
     Of each pair, as ``validation/<number>_<first>_<second>``: the loss (plain InfoNCE), top-1 retrieval of simultaneous
     tokens where there are two candidates or more, its chance, and the alignment of partners. Of each modality, as
     ``validation/<number>_<modality>``: uniformity, spread and effective rank of its tokens. Of each of these numbers
-    the mean, as ``validation/<number>``; and ``validation/collapse``, see `metrics.collapse`, with the ``most_rank`` that
-    any of them could have.
+    the mean, as ``validation/<number>``; and ``validation/collapse``, see `metrics.collapse`, with the ``most_rank``
+    that any of them could have.
     """
     module.eval()
     device = next(module.parameters()).device
