@@ -53,8 +53,8 @@ def test_a_step_takes_three_times_its_forward_but_for_slopes_by_the_samples(size
 
 def test_base_with_the_papers_tokenizer_is_the_published_model():
     """`facts/performance_anchor.md`: 133.9 M parameters, 85.1 and 47.4 of them encoder and tokenizers; 1,067 GFLOP a
-    step, 1,876 a night. The anchor does not say how it counted. A [CLS] token in 121 would make up the 0.8 % that a step
-    is dearer here (assumed below); what makes a night 0.5 % cheaper here is not known, perhaps a classifier.
+    step, 1,876 a night. The anchor does not say how it counted. A step is 0.8 % dearer here,
+    which one [CLS] token in 121 would explain (assumed below); why a night is 0.5 % cheaper is not known.
     """
     cost = cost_of(ModelConfig(size="base", tokenizer="mlp", projection=PROJECTION))
     assert (round(cost.backbone / 1e6, 1), round(cost.tokenizers / 1e6, 1)) == (85.1, 47.4)
