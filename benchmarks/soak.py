@@ -5,7 +5,8 @@
 The run is `sleep2vec pretrain` with a model of the smallest size on raw samples, nothing kept of the features. The page
 cache is made small by hand, as no limit of a control group may be at hand: whenever the process has read `--cache-mb`
 from the disk, the store's files are taken out of the page cache (``posix_fadvise``; it slows down whoever else reads
-that store, so give a copy; else one of noise is made). ``read_bytes`` of the process says how much came from the disk in truth.
+that store, so give a copy; else one of noise is made). ``read_bytes`` of the process says how much came from the disk
+in truth.
 
 Memory is resident memory, sampled every ten steps; growth is the slope of a line through all samples after the first
 tenth of the steps. Waiting is the loop's own clock, over all steps but the first, validation and saving not counted.
@@ -83,10 +84,10 @@ def main() -> None:
         run_pretraining(recipe, watch)
         seconds, cpu = time.perf_counter() - began, time.process_time() - cpu
         read_gb = (disk_bytes() - before) / 1e9
+        size_gb = sum(path.stat().st_size for path in watch._paths) / 1e9
         shares = [value for step, name, value in read_log(out) if name == "train/waiting_share" and step > 1]
     steps, megabytes = np.array([s for s in watch.samples if s[0] > chosen.steps / 10]).T
     slope, _ = np.polyfit(steps, megabytes, 1)
-    size_gb = sum(path.stat().st_size for path in watch._paths) / 1e9
     facts = {
         "steps": chosen.steps,
         "store_gb": size_gb,

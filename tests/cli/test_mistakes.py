@@ -184,7 +184,7 @@ def test_a_demo_does_not_empty_a_folder_of_something_else(sleep2vec, tmp_path: P
 @pytest.mark.parametrize(
     "words",
     [
-        ("predict", "a.edf"),
+        ("predict",),
         ("predict", "a.edf", "--modell", "m"),
         ("frobnicate",),
         ("simulate", "out", "--nights", "0"),

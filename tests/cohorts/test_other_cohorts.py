@@ -51,6 +51,8 @@ _TAKEN_AGAINST_A_GUESS = {
     ("stages", "EMG_#1"): "a numbered EMG beside two Masseter channels: the chin's, said to be likely",
     ("stages", "EMG_#2"): "as EMG_#1",
     ("stages", "EMG_#3"): "as EMG_#1",
+    ("stages", "Mvmt"): "movement: actigraphy where its unit is one of acceleration; a device's counts are refused",
+    ("stages", "Move."): "as Mvmt",
     ("stages", "SUB-R_-_V5"): "V5 is a place of chest leads, and the 172 files have no other ECG",
 }
 _DIALECTS = (

@@ -129,7 +129,8 @@ def test_leaving_early_leaves_no_thread():
 def test_ctrl_c_ends_a_run_that_loads():
     """A program of its own, interrupted while four threads make batches, ends by KeyboardInterrupt within seconds."""
     program = (
-        "import time\n"
+        "import signal, time\n"
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"  # who starts the tests may have it ignored
         "from sleep2vec.data.prefetch import Prefetch\n"
         "def batch(step):\n    time.sleep(0.02); return step\n"
         "with Prefetch(batch, range(10**9), lambda b: b, depth=8, threads=4) as batches:\n"

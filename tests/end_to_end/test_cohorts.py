@@ -42,7 +42,7 @@ SERVES = {
     "resp_thorax": {"belt", "resp"},
     "resp_abdomen": {"belt", "resp"},
     "spo2": {"spo2"},
-    "ppg": {"ibi", "resp"},
+    "ppg": {"ppg", "ibi", "resp"},
     "heart_rate": {"ibi"},
     "ref": {"eeg", "eog"},
 }

@@ -1,11 +1,12 @@
 """A model folder: what goes in comes out, and what is broken is said in a sentence."""
 
+import hashlib
 import json
 
 import pytest
 import torch
 
-from sleep2vec.model.checkpoint import load_config, load_weights, save_checkpoint
+from sleep2vec.model.checkpoint import load_config, load_weights, save_checkpoint, weights_digest
 from sleep2vec.vocabulary.errors import ModelError
 
 
@@ -70,3 +71,14 @@ def test_damaged_weights_are_named(folder, cut):
     (path / "model.safetensors").write_bytes(content[:cut])
     with pytest.raises(ModelError, match=r"model.safetensors is damaged .*; copy the model again"):
         load_weights(path)
+
+
+def test_the_digest_of_weights_is_that_of_the_file_and_changes_with_one_bit(tmp_path):
+    """`hashlib` over the file's bytes is the judge; a model that was trained on is another model."""
+    save_checkpoint(tmp_path, {"weight": torch.zeros(3, 3)}, {"fingerprint": "same"}, "")
+    first = weights_digest(tmp_path)
+    assert first == hashlib.blake2b((tmp_path / "model.safetensors").read_bytes(), digest_size=12).hexdigest()
+    changed = torch.zeros(3, 3)
+    changed[0, 0] = 1e-38
+    save_checkpoint(tmp_path, {"weight": changed}, {"fingerprint": "same"}, "")
+    assert weights_digest(tmp_path) != first

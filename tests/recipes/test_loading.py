@@ -102,6 +102,20 @@ def test_what_cannot_be_extended_is_told(tmp_path: Path, base: str, told: str):
     assert told in complaint(written(tmp_path, f"extends: {base.format(path=path)}\n"))
 
 
+@pytest.mark.parametrize(
+    ("setting", "place"),
+    [
+        ("run.seed=-1", "run.seed: "),
+        ("optimizer.betas=[1.5, 2]", "optimizer.betas[0]: "),
+        ("alignment.temperature=.inf", "alignment.temperature: "),
+        ("alignment.same_site=.nan", "alignment.same_site: "),
+        ("probes.seed=-2", "probes.seed: "),
+    ],
+)
+def test_numbers_that_no_run_could_use_are_told_before_it_starts(setting: str, place: str):
+    assert place in complaint("small", PretrainRecipe, (*PLACES, setting))
+
+
 def test_two_mistakes_are_told_at_once_with_places_and_guesses(tmp_path: Path):
     text = "model: {size: tinny}\nbatches: {batch_window: 8}\nrun: {steps: 5}\n"
     assert complaint(written(tmp_path, text)).split("\n") == [

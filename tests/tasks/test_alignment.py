@@ -162,3 +162,20 @@ def test_the_defaults_are_the_papers():
     assert (config.temporal.drawn, config.temporal.exclusion_tokens, config.temporal.share) == (32, 10, 1.0)
     assert config.masked_share == 0.15
     assert set(NAMES) <= set(MODALITIES)
+
+
+def test_who_is_alone_at_a_moment_is_neither_asked_nor_counted(store):
+    """Nights of which one alone is valid: whoever is asked finds it, which is no retrieval. NaN, and no chance."""
+
+    class Alone(PairSource):
+        def batch(self, step, pair=None):
+            batch = super().batch(step, pair)
+            valid_BL = batch.first.valid_BL.clone()
+            valid_BL[1:] = False
+            return type(batch)(batch.pair, (batch.first.restricted(valid_BL), batch.second), batch.metadata)
+
+    alone = source(store)
+    alone.__class__ = Alone
+    numbers = retrieval_by_pair(aligner(), alone, 0.2)
+    assert np.isnan(numbers["validation/top1_airflow_belt"])
+    assert np.isnan(numbers["validation/chance_airflow_belt"])

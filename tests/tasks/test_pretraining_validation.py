@@ -58,9 +58,10 @@ def test_every_number_is_the_plain_one(source):
         )
         tokens = [(i, t) for i in range(len(valid)) for t in range(valid.shape[1]) if valid[i, t]]
         squared = [np.sum((a[i, t] - b[i, t]) ** 2) for i, t in tokens]
-        chances = [1 / valid[:, t].sum() for _, t in tokens]
+        contested = [(i, t) for i, t in tokens if valid[:, t].sum() > 1]  # else there is nobody to be taken for
+        chances = [1 / valid[:, t].sum() for _, t in contested]
         hits = []
-        for i, t in tokens:
+        for i, t in contested:
             others = [j for j in range(len(valid)) if valid[j, t]]
             hits.append(i == max(others, key=lambda j: a[i, t] @ b[j, t]))
             hits.append(i == max(others, key=lambda j: b[i, t] @ a[j, t]))

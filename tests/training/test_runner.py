@@ -219,8 +219,8 @@ def test_a_kill_from_outside_loses_nothing_either(store, tmp_path, precision):
         "from sleep2vec.store.reader import Store\n"
         "watch = lambda p: os.kill(os.getpid(), signal.SIGKILL) if p.step == 7 else None\n"
         "run = run_config(accumulate=2, precision=sys.argv[3])\n"
-        "folder, store = map(pathlib.Path, sys.argv[1:3])\n"
-        "train(aligner_work(Store(store)), run, OPTIMIZER, folder, 'one', watch)\n"
+        "folder, place = map(pathlib.Path, sys.argv[1:3])\n"
+        "train(aligner_work(Store(place)), run, OPTIMIZER, folder, 'one', watch)\n"
     )
     folders = [str(Path(file).parent) for file in (__file__, made_nights.__file__)]
     killed = [sys.executable, "-c", script, str(tmp_path / "killed"), str(store.path), precision, *folders]
@@ -269,3 +269,20 @@ def test_a_log_reopened_forgets_what_came_after_and_a_half_written_line(tmp_path
     with RunLog(tmp_path, 2) as log:
         log.write(3, {"loss": 30.0})
     assert read_log(tmp_path) == [(1, "loss", 1.0), (2, "loss", 2.0), (3, "loss", 30.0)]
+
+
+@pytest.mark.parametrize("text", ["foo,bar,baz\n", "1,train/loss\n", "1,a,b,c\n"])
+def test_a_damaged_log_is_told_in_a_sentence(tmp_path, text):
+    (tmp_path / "log.csv").write_text(f"step,name,value\n{text}")
+    with pytest.raises(ModelError, match=r"log\.csv is damaged .*; delete it, and the run goes on with a new one"):
+        read_log(tmp_path)
+
+
+@pytest.mark.parametrize("text", ["{}", "[1]", "3", '{"fingerprint": "one"}', "{"])
+def test_a_damaged_state_is_told_in_a_sentence(tmp_path, text):
+    with pytest.raises(KilledError):
+        train(line_work(), run_config(), OPTIMIZER, tmp_path, "one", killer(5))
+    (state,) = tmp_path.glob("state-*")
+    (state / "progress.json").write_text(text)
+    with pytest.raises(ModelError, match=r"is damaged .*; delete it, and the run starts afresh"):
+        train(line_work(), run_config(), OPTIMIZER, tmp_path, "one")

@@ -33,7 +33,7 @@ Stage = Literal["W", "N1", "N2", "N3", "R", "unscored"]
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class UnitRule(_Strict):

@@ -14,7 +14,7 @@ from torch import Tensor
 class DropoutConfig(BaseModel):
     """How often training hides modalities and lets sensors fall off."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     subset_probability: Annotated[float, Field(ge=0, le=1, description="windows that keep only a random subset")] = 0.8
     fall_off_probability: Annotated[float, Field(ge=0, le=1, description="windows in which one sensor falls off")] = 0.3

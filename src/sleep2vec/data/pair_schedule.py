@@ -30,7 +30,7 @@ class PairStage(BaseModel):
           - {until: 0.6, favour: [ppg], share: 0.7}
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     until: Annotated[float, Field(gt=0, le=1, description="share of the run at which the stage ends")]
     favour: Annotated[tuple[str, ...], AfterValidator(_known)]

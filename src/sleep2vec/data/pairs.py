@@ -36,7 +36,7 @@ _GROUP_OF: dict[Balance, Callable[[ManifestRow], str]] = {
 class PairConfig(BaseModel):
     """How batches are drawn."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     batch_windows: Annotated[int, Field(ge=2)] = 320
     window_tokens: Annotated[int, Field(ge=1, le=1536, description="120 tokens are one hour")] = 120

@@ -1,5 +1,6 @@
 """A model on disk: a folder with ``model.safetensors``, ``config.json`` and ``card.md``; nothing is ever unpickled."""
 
+import hashlib
 import json
 import os
 from collections.abc import Mapping
@@ -87,6 +88,15 @@ def load_weights(folder: Path) -> dict[str, Tensor]:
         return load_file(folder / WEIGHTS)
     except (SafetensorError, OSError) as error:
         raise ModelError(f"{folder / WEIGHTS} is damaged ({error}); copy the model again.") from None
+
+
+def weights_digest(folder: Path) -> str:
+    """A short text that differs when the weights of a checkpoint do."""
+    try:
+        with (folder / WEIGHTS).open("rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=12)).hexdigest()
+    except OSError as error:
+        raise ModelError(f"{folder / WEIGHTS} cannot be read ({error}); copy the model again.") from None
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -36,7 +36,7 @@ KnownModalities = Annotated[tuple[str, ...], AfterValidator(_known)]
 class ModelConfig(BaseModel):
     """What an encoder is made of."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     size: SizeName = "tiny"
     tokenizer: TokenizerName = "spectral"

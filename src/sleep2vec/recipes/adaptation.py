@@ -10,7 +10,14 @@ import torch
 from sleep2vec.data.pairs import PairConfig, PairSource
 from sleep2vec.data.splits import Split, split_nights
 from sleep2vec.data.window import WindowReader
-from sleep2vec.model.checkpoint import Precision, load_config, load_weights, model_config, save_checkpoint
+from sleep2vec.model.checkpoint import (
+    Precision,
+    load_config,
+    load_weights,
+    model_config,
+    save_checkpoint,
+    weights_digest,
+)
 from sleep2vec.model.shipped import model_folder
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
 from sleep2vec.recipes.finished import check_place, finished_scores
@@ -106,14 +113,14 @@ def _run(recipe: AdaptRecipe, world: World, watch: Callable[[int], Watch | None]
     how = {"run": set(HOW_NOT_WHAT)}
     told = recipe.model_dump_json(
         exclude={
-            **dict.fromkeys(("out", "store", "pretrained", "weights"), True),
+            **dict.fromkeys(("out", "store", "pretrained"), True),
             "batches": {"feature_folder"},
             "stage_1": how,
             "stage_2": how,
         }
     )
-    checksums = (row.checksum for row in store.rows)
-    fingerprint = fingerprint_of(told, origin.get("fingerprint"), split.model_dump_json(), *checksums)
+    nights = (row.taught for row in store.rows)
+    fingerprint = fingerprint_of(told, weights_digest(start), split.model_dump_json(), *nights)
     earlier = finished_scores(recipe.out, fingerprint)
     if earlier is not None:
         return earlier

@@ -10,7 +10,7 @@ import torch
 from sleep2vec.data.nights import NightBatch, NightSource
 from sleep2vec.data.splits import Split, split_nights
 from sleep2vec.data.window import Window, WindowReader
-from sleep2vec.model.checkpoint import load_config, load_weights, model_config, save_checkpoint
+from sleep2vec.model.checkpoint import load_config, load_weights, model_config, save_checkpoint, weights_digest
 from sleep2vec.model.encoder import MAX_TOKENS
 from sleep2vec.model.shipped import model_folder
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
@@ -48,7 +48,7 @@ def _run(
     check_place(recipe.out)
     store = Store(recipe.store)
     start = None if recipe.pretrained is None else model_folder(recipe.pretrained)
-    origin = None if start is None else load_config(start).get("fingerprint")
+    origin = None if start is None else weights_digest(start)
     split = split_nights(store.rows, recipe.split, i_know=i_know)
     known = frozenset() if start is None else people_of(load_config(start))
     if not i_know and start is not None:
@@ -60,7 +60,7 @@ def _run(
         ),
         origin,
         split.model_dump_json(),
-        *(row.checksum for row in store.rows),
+        *(row.taught for row in store.rows),
     )
     earlier = finished_scores(recipe.out, fingerprint)
     if earlier is not None:

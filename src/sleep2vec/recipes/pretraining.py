@@ -62,7 +62,7 @@ def _run(
             }
         ),
         split.model_dump_json(),
-        *(row.checksum for row in store.rows),
+        *(row.taught for row in store.rows),
     )
     earlier = finished_scores(recipe.out, fingerprint)
     if earlier is not None:

@@ -19,7 +19,7 @@ from sleep2vec.vocabulary.modalities import WEARABLES
 
 
 class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
 
 class PretrainRecipe(_Strict):

@@ -1,5 +1,6 @@
 """The page of a training run, finished or not: what it learned, what can be read from it, and what went wrong."""
 
+import json
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -347,6 +348,8 @@ def _next_steps(run: RunFolder) -> list[tuple[str, str]]:
     if command != "finetune":
         store = run.recipe.get("store", "STORE")
         tuned = f"--set pretrained={run.path} --set store={store} --set out={run.path}-staging"
+        if "split" in run.recipe:  # by another one, people whom the model knows would judge it
+            tuned += f" --set 'split={json.dumps(run.recipe['split'])}'"
         return [
             ("See what the model is", f"sleep2vec inspect {run.path}"),
             ("Teach it to stage sleep", f"sleep2vec finetune --recipe tiny-demo-staging {tuned}"),

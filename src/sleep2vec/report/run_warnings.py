@@ -44,7 +44,8 @@ def _collapse(history: RunHistory) -> str | None:
     spread, uniformity, rank = of["spread"], of["uniformity"], of["rank"]
     shapes = {name: Shape(spread[name].last, uniformity[name].last, rank[name].last, most) for name in spread}
     top1, chance = (history.series(f"validation/{kind}").last for kind in ("top1", "chance"))
-    return f"{diagnosed(shapes, top1, chance).sentence} (step {step})."
+    sentence = diagnosed(shapes, top1, chance).sentence or "the embeddings were found collapsed when validated"
+    return f"{sentence} (step {step})."
 
 
 def _divergence(history: RunHistory) -> str | None:

@@ -71,6 +71,14 @@ class ManifestRow:
     signals: dict[str, SignalConstants]
 
     @property
+    def taught(self) -> str:
+        """All of a night that a model learns from, as text: differs when its samples, scale, person or labels do."""
+        who = (self.person, self.family, self.age_years, self.sex, self.cohort, self.site)
+        counts = (sorted(self.measures.items()), sorted(self.events.items()))
+        signals = sorted(self.signals.items(), key=lambda signal: signal[0])
+        return repr((self.night_id, self.checksum, who, counts, signals))
+
+    @property
     def person(self) -> str:
         """Who it was; a night of an unknown person is a person of its own."""
         if self.subject_id is None:
@@ -104,6 +112,8 @@ def write_manifest(store: Path) -> int:
         StoreError: a description is damaged; the manifest holds all other nights then.
     """
     rows, damaged = [], []
+    for left in (store / "nights").glob(".*.part"):  # by a writer that was killed; whoever holds the lock is alone
+        left.unlink(missing_ok=True)
     for path in sorted((store / "nights").glob("*.json")):
         try:
             rows.append(description_row(path))

@@ -24,7 +24,7 @@ _SHARED = ("projection.", "encoder.mask_D", "encoder.cls_D")
 class AdaptationConfig(BaseModel):
     """How far the second stage may move what was there, and which pairs it draws; method.md's by default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     encoder_rate: Annotated[float, Field(ge=0, description="of the learning rate: backbone and old tokenizers")] = 0.1
     shared_rate: Annotated[float, Field(ge=0, description="of the learning rate: projection, mask and [CLS]")] = 0.5

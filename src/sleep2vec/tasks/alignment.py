@@ -22,7 +22,7 @@ ObjectiveName = Literal["dash_infonce", "infonce", "leave_one_out", "reconstruct
 class TemporalConfig(BaseModel):
     """Negatives from other moments of the same window; see `TemporalNegatives`."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     drawn: Annotated[int, Field(ge=0, description="0 switches them off")] = 32
     exclusion_tokens: Annotated[int, Field(ge=0)] = 10
@@ -36,7 +36,7 @@ class AlignmentConfig(BaseModel):
     reads `masked_share` alone.
     """
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     objective: ObjectiveName = "dash_infonce"
     temperature: Annotated[float, Field(gt=0)] = 0.2

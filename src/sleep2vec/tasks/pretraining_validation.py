@@ -28,9 +28,10 @@ def retrieval_by_pair(module: nn.Module, source: PairSource, temperature: float)
     """Numbers to log, all of projections of one batch a pair; a warning goes to the log where something collapsed.
 
     Of each pair, as ``validation/<number>_<first>_<second>``: the loss (plain InfoNCE), top-1 retrieval of simultaneous
-    tokens and its chance, and the alignment of partners. Of each modality, as ``validation/<number>_<modality>``:
-    uniformity, spread and effective rank of its tokens. Of each of these numbers the mean, as ``validation/<number>``;
-    and ``validation/collapse``, see `metrics.collapse`, with the ``most_rank`` that any of them could have.
+    tokens where there are two candidates or more, its chance, and the alignment of partners. Of each modality, as
+    ``validation/<number>_<modality>``: uniformity, spread and effective rank of its tokens. Of each of these numbers
+    the mean, as ``validation/<number>``; and ``validation/collapse``, see `metrics.collapse`, with the ``most_rank``
+    that any of them could have.
     """
     module.eval()
     device = next(module.parameters()).device
@@ -42,10 +43,11 @@ def retrieval_by_pair(module: nn.Module, source: PairSource, temperature: float)
         valid_BL = batch.first.valid_BL & batch.second.valid_BL
         loss = float(infonce(first_BLD, second_BLD, temperature, valid=valid_BL))
         first, second, valid = (x.cpu().numpy() for x in (first_BLD.float(), second_BLD.float(), valid_BL))
+        contested = valid & (valid.sum(axis=0) > 1)  # a single candidate is found by whoever is asked
         of_pair = {
             "loss": loss,
-            "top1": top1_accuracy(first, second, valid),
-            "chance": chance_of_top1(valid),
+            "top1": top1_accuracy(first, second, contested),
+            "chance": chance_of_top1(contested),
             "alignment": alignment(first[valid], second[valid]),
         }
         numbers |= {f"validation/{kind}_{'_'.join(pair)}": value for kind, value in of_pair.items()}

@@ -36,14 +36,14 @@ KINDS = ("mean", "cls")
 class ProbeConfig(BaseModel):
     """What the probes may cost: so many people and windows, whatever the store holds."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     when: Literal["validation", "end", "never"] = "validation"
     people: Annotated[int, Field(ge=4, description="of those kept for validation, at most; two nights of each")] = 64
     windows_per_night: Annotated[int, Field(ge=2, description="evenly over the night; its halves judge each other")] = 4
     window_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 60
     stage_tokens: Annotated[int, Field(ge=0, description="scored tokens for the stage probe; 0: no stage probe")] = 2000
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from sleep2vec.vocabulary.stages import FIVE
 class StagingConfig(BaseModel):
     """How staging is fine-tuned."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     train: Literal["head", "full"] = "full"
     encoder_rate: Annotated[float, Field(gt=0, le=1, description="factor on the learning rate of the encoder")] = 0.3

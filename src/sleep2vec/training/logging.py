@@ -11,6 +11,7 @@ from types import TracebackType
 from typing import Any
 
 from sleep2vec.training.trackers import TrackerName, open_tracker
+from sleep2vec.vocabulary.errors import ModelError
 
 
 class RunLog:
@@ -64,7 +65,10 @@ def read_log(folder: Path) -> list[tuple[int, str, float]]:
     text = path.read_text()
     # A killed process may have left half a line at the end, half a number even.
     rows = csv.reader(text[: text.rfind("\n") + 1].splitlines()[1:])
-    return [(int(step), name, float(value)) for step, name, value in rows]
+    try:
+        return [(int(step), name, float(value)) for step, name, value in rows]
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged ({error}); delete it, and the run goes on with a new one.") from None
 
 
 def _tensorboard(folder: Path, first_step: int) -> Any:

@@ -11,11 +11,11 @@ from torch import nn
 class OptimizerConfig(BaseModel):
     """AdamW with linear warm-up and cosine decay; the paper's values for `base` by default."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     learning_rate: Annotated[float, Field(gt=0)] = 5e-5
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
-    betas: tuple[float, float] = (0.9, 0.95)
+    betas: tuple[Annotated[float, Field(ge=0, lt=1)], Annotated[float, Field(ge=0, lt=1)]] = (0.9, 0.95)
     warmup_share: Annotated[float, Field(ge=0, le=1, description="share of the steps")] = 0.03
     final_share: Annotated[float, Field(ge=0, le=1, description="of the learning rate, at the last step")] = 0.1
     clip_norm: Annotated[float, Field(gt=0)] = 1.0

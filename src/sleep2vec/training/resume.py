@@ -61,7 +61,12 @@ def newest_state(folder: Path) -> Path | None:
 def load_facts(place: Path) -> dict[str, Any]:
     """The facts of a state. Raises `ModelError` when they are damaged."""
     with _readable(place):
-        return dict(json.loads((place / "progress.json").read_text()))
+        facts = json.loads((place / "progress.json").read_text())
+    if not isinstance(facts, dict) or not {"fingerprint", "step"} <= facts.keys():
+        raise ModelError(
+            f"{place} is damaged (progress.json does not tell its run); delete it, and the run starts afresh."
+        )
+    return facts
 
 
 def load_state(place: Path) -> State:

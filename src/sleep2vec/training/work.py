@@ -34,10 +34,10 @@ HOW_NOT_WHAT = frozenset(
 class RunConfig(BaseModel):
     """How long, how often, and on what."""
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
 
     steps: Annotated[int, Field(ge=1)]
-    seed: int = 0
+    seed: Annotated[int, Field(ge=0)] = 0
     accumulate: Annotated[int, Field(ge=1, description="batches a step; each is contrasted by itself")] = 1
     ema_decay: Annotated[float, Field(ge=0, le=1, description="at the first step; it rises to 1")] = 0.996
     validate_every: Annotated[int, Field(ge=1, description="steps")] = 500
