@@ -7,8 +7,10 @@ own pretraining and adaptation; the probes are taught on all nights that these l
     stage 1  the same with new tokenizers       joint    pretrained on all eleven, with the steps of all together
              alone                              random   eleven tokenizers and an encoder before their first step
 
-`reached` is (adapted - random) / (joint - random), what adaptation gives of what joint pretraining gives; `lost` is
-before - adapted for the old sensors. Intervals (95 %) draw test people; all seeds of a person go with them.
+`reached` is (adapted - random) / (joint - random), what adaptation gives of what joint pretraining gives; `behind` is
+joint - adapted for the new sensors, `lost` before - adapted for the old ones. Retrieval asks the same without labels:
+how often a token of one sensor finds its partner of another (see `frozen_features.retrieval`), one of them new.
+Intervals (95 %) draw test people; all seeds of a person go with them.
 
     python benchmarks/adaptation.py [--store DIR --folder DIR] [--nights 64] [--seeds 0,1,2] [--arms before,adapted]
 
@@ -30,7 +32,7 @@ from typing import Any
 
 import numpy as np
 
-from frozen_features import Pretrained, frozen_nights, pretrained_model, random_model
+from frozen_features import Pretrained, frozen_nights, pretrained_model, random_model, retrieval
 from linear_probes import PENALTY, stage_counts, stage_reader
 from sleep2vec.data.splits import Split, SplitConfig, split_nights
 from sleep2vec.data.window import WindowReader
@@ -126,6 +128,11 @@ class Study:
                 found[name] = [stage_counts(night, read(night), modalities).tolist() for night in asked]
         return found
 
+    def retrieval(self, arm: str, seed: int) -> dict[str, float]:
+        """Top 1 of pairs with a new sensor, among test people and among moments, each beside its chance."""
+        window = self._pretraining(seed, arm).batches.window_tokens
+        return retrieval(self.model(arm, seed), self.reader, self.split.test, window, seed, WEARABLES)
+
     def _pretrained(self, arm: str, seed: int) -> Path:
         recipe = self._pretraining(seed, arm)
         if not (recipe.out / WEIGHTS).exists():
@@ -182,7 +189,7 @@ def figures(study: Study) -> dict[str, dict[str, Figure]]:
             list(zip(*([np.array(c) for c in told[arm][seed][sensors]] for arm in arms), strict=True)) for seed in seeds
         ]
 
-    found: dict[str, dict[str, Figure]] = {"kappa": {}, "reached": {}, "lost": {}}
+    found: dict[str, dict[str, Figure]] = {"kappa": {}, "reached": {}, "behind": {}, "lost": {}}
 
     def note(part: str, name: str, statistic: Callable[[Sequence[Any]], float | None], items: list[list[Any]]) -> None:
         if items and all(statistic(nights) is not None for nights in items):
@@ -194,6 +201,7 @@ def figures(study: Study) -> dict[str, dict[str, Figure]]:
             note("kappa", f"{sensors} / {arm}", kappa_of, alone)
     for sensors in NEW_SETS:
         note("reached", sensors, share_reached, together(["adapted", "joint", "random"], sensors))
+        note("behind", sensors, difference_of(kappa_of), together(["joint", "adapted"], sensors))
     for sensors in OLD_SETS:
         note("lost", sensors, difference_of(kappa_of), together(["before", "adapted"], sensors))
     return found
@@ -214,10 +222,19 @@ def table(study: Study, found: dict[str, dict[str, Figure]]) -> str:
         figure = found["reached"].get(sensors)
         words = f"joint gives less than {_LEAST_GAIN} over random" if figure is None else _words(figure)
         lines.append(f"{sensors:<18}{words}")
+    lines += ["", "joint pretraining is ahead of adaptation by"]
+    lines += [f"{sensors:<18}{_words(figure)}" for sensors, figure in found["behind"].items()]
     lines += ["", f"lost by adaptation; at most {MOST_LOST} is allowed"]
     for sensors, figure in found["lost"].items():
         verdict = "kept" if figure.high <= MOST_LOST else "lost" if figure.low > MOST_LOST else "too small to tell"
         lines.append(f"{sensors:<18}{_words(figure)}: {verdict}")
+    lines += ["", "retrieval of and by the new sensors, top 1: among people (chance), among moments (chance)"]
+    for arm in ARMS[1:]:
+        asked = [told for seed in study.options.seeds if (told := study.results.get(f"retrieval-{arm}-{seed}"))]
+        if asked:
+            mean = {name: float(np.mean([told[name] for told in asked])) for name in asked[0]}
+            cells = [f"{mean[what]:.3f} ({mean[f'{what} chance']:.3f})" for what in ("people", "moments")]
+            lines.append(f"{arm:<18}{', '.join(cells)}")
     return "\n".join(lines)
 
 
@@ -236,6 +253,8 @@ def main() -> None:
         for seed in options.seeds:
             for arm in options.arms:
                 study.results.once(f"{arm}-{seed}", lambda arm=arm, seed=seed: study.counts(arm, seed))
+                if arm != "before":
+                    study.results.once(f"retrieval-{arm}-{seed}", lambda arm=arm, seed=seed: study.retrieval(arm, seed))
         found = figures(study)
         print(table(study, found))
         if options.json:

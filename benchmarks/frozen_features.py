@@ -170,13 +170,19 @@ def _frozen(
 
 @torch.no_grad()
 def retrieval(
-    model: Pretrained, reader: WindowReader, night_ids: Sequence[str], window_tokens: int, seed: int
+    model: Pretrained,
+    reader: WindowReader,
+    night_ids: Sequence[str],
+    window_tokens: int,
+    seed: int,
+    touching: Sequence[str] | None = None,
 ) -> dict[str, float]:
     """How often a token of one modality finds its partner of another: among people, and among moments.
 
     One window a person, all of different people. ``people``: among the same moment of all windows, the own one.
     ``moments``: among the moments of its own window, the own one (also to be had by counting tokens from the
-    window's edge, where pretraining cut both views alike). Both are means over pairs of modalities, with their chance.
+    window's edge, where pretraining cut both views alike). Both are means over pairs of modalities, with their chance;
+    over those alone that hold one of `touching`, where that is given.
     """
     draw = np.random.default_rng([seed, 0x4E7])
     night_of = {reader.store.row(night_id).person: night_id for night_id in night_ids}
@@ -190,7 +196,9 @@ def retrieval(
         told[modality] = model.aligned(modality, view).numpy(), view.valid_BL.numpy()
     found: dict[str, list[float]] = {"people": [], "people chance": [], "moments": [], "moments chance": []}
     for (first_BLD, one_BL), (second_BLD, other_BL) in (
-        (told[first], told[second]) for first, second in combinations(told, 2)
+        (told[first], told[second])
+        for first, second in combinations(told, 2)
+        if touching is None or {first, second} & set(touching)
     ):
         valid_BL = one_BL & other_BL
         if not valid_BL.any():

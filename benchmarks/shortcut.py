@@ -22,7 +22,6 @@ With --folder a stopped run goes on, and pieces may be run one by one; the table
 """
 
 import argparse
-import json
 import os
 import shutil
 import tempfile
@@ -42,7 +41,7 @@ from sleep2vec.recipes.pretraining import run_pretraining
 from sleep2vec.recipes.schema import PretrainRecipe
 from sleep2vec.simulation.cohort_store import simulate_to_store
 from sleep2vec.store.reader import Store
-from study_figures import Figure, Results, over_seeds
+from study_figures import Figure, Results, as_json, over_seeds
 
 ARMS: dict[str, tuple[str, ...] | None] = {
     "infonce": ("alignment.objective=infonce", "alignment.temporal.drawn=0"),
@@ -76,7 +75,7 @@ def main() -> None:
         told = figures(found)
         print(table(told, found))
         if options.json:
-            options.json.write_text(json.dumps(told, indent=1, default=lambda figure: figure.__dict__))
+            options.json.write_text(as_json(told))
     finally:
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)

@@ -31,8 +31,9 @@ class Figure:
 
     @property
     def tells(self) -> bool:
-        """Of a difference: whether 0 lies outside of its interval and all seeds agree about the sign."""
-        return (self.low > 0 or self.high < 0) and len({value > 0 for value in self.seeds}) == 1
+        """Of a difference: whether 0 lies outside of its interval and all seeds, two at least, agree about the sign."""
+        agreed = len(self.seeds) > 1 and len({value > 0 for value in self.seeds}) == 1
+        return agreed and (self.low > 0 or self.high < 0)
 
     def __str__(self) -> str:
         """Mean, interval, and standard deviation over seeds."""
@@ -46,6 +47,21 @@ class Figure:
     @property
     def signed(self) -> str:
         return f"{self.mean:+.3f} [{self.low:+.3f}, {self.high:+.3f}]" + ("" if self.tells else " ?")
+
+
+def as_json(found: Any) -> str:
+    """Nested figures; what is not finite (the interval of one seed) is null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, Figure):
+            return plain(value.__dict__)
+        if isinstance(value, Mapping):
+            return {name: plain(part) for name, part in value.items()}
+        if isinstance(value, tuple | list):
+            return [plain(part) for part in value]
+        return None if isinstance(value, float) and not np.isfinite(value) else value
+
+    return json.dumps(plain(found), indent=1, allow_nan=False)
 
 
 def over_seeds(values: Sequence[float]) -> Figure:

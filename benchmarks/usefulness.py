@@ -22,7 +22,6 @@ what is there.
 """
 
 import argparse
-import json
 import os
 import shutil
 import tempfile
@@ -65,7 +64,7 @@ from sleep2vec.simulation.cohort_store import simulate_to_store
 from sleep2vec.store.reader import Store
 from sleep2vec.vocabulary.modalities import CORE
 from sleep2vec.vocabulary.stages import FIVE
-from study_figures import Figure, Results, difference_of, kappa_of, over_people
+from study_figures import Figure, Results, as_json, difference_of, kappa_of, over_people
 
 FROZEN = ("pretrained", "random", "front_end")
 TUNED = ("finetuned", "scratch")
@@ -323,7 +322,7 @@ def main() -> None:
             else:
                 found[part] = real_usefulness.run(study.folder / "real", options, study.pretrained)
         if options.json:
-            options.json.write_text(json.dumps(found, indent=1, default=lambda figure: figure.__dict__))
+            options.json.write_text(as_json(found))
     finally:
         if options.folder is None:
             shutil.rmtree(folder, ignore_errors=True)

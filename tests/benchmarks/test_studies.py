@@ -24,7 +24,7 @@ from shortcut_probes import diagnosis_numbers, site_numbers
 from sleep2vec.data.window import WindowReader
 from sleep2vec.model.encoder import Encoder, ModelConfig
 from sleep2vec.vocabulary.subject import Subject
-from study_figures import Results, difference_of, kappa_of, over_people, over_seeds
+from study_figures import Results, as_json, difference_of, kappa_of, over_people, over_seeds
 
 torch.set_num_threads(1)  # on a busy machine two threads that wait for each other are ten times slower
 SLOW = ("airflow", "belt", "spo2", "resp")
@@ -245,6 +245,9 @@ def test_an_interval_over_seeds_is_students():
     assert (figure.mean, figure.low, figure.high) == pytest.approx((np.mean(values), low, high))
     assert figure.tells
     assert not over_seeds([0.1]).tells
+    told = json.loads(as_json({"one": over_seeds([0.1]), "four": figure}))
+    assert (told["one"]["mean"], told["one"]["low"]) == (0.1, None)
+    assert told["four"]["seeds"] == values
     assert not over_seeds([0.1, -0.05, 0.02]).tells
 
 
@@ -269,9 +272,11 @@ def test_an_interval_over_people_keeps_nights_seeds_and_pairs_together():
     same = over_people(difference_of(kappa_of), [list(zip(c, c, strict=True)) for c in counts], list("aabbcc"))
     assert (same.mean, same.low, same.high) == (0, 0, 0)
     assert not same.tells
-    better = over_people(difference_of(kappa_of), [list(zip(counts[1], counts[0], strict=True))], list("aabbcc"))
+    pairs = list(zip(counts[1], counts[0], strict=True))
+    better = over_people(difference_of(kappa_of), [pairs, pairs], list("aabbcc"))
     assert better.mean == pytest.approx(expected[1] - expected[0])
     assert better.tells
+    assert not over_people(difference_of(kappa_of), [pairs], list("aabbcc")).tells  # what seeds do is not known
 
 
 def test_differences_between_arms_are_paired_by_seed():
