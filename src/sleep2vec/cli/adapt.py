@@ -5,6 +5,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from sleep2vec.cli.training_options import IKnow, Settings
+
 if TYPE_CHECKING:  # importing the loop imports torch
     from sleep2vec.training.runner import Progress
 
@@ -13,12 +15,8 @@ NAME = "adapt"
 
 def command(
     recipe: Annotated[str, typer.Option(help="A YAML file, or the name of a shipped recipe (adapt-wearable).")],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
-    ] = None,
-    i_know: Annotated[
-        bool, typer.Option("--i-know", help="Allow a split that puts one person or family on two sides.")
-    ] = False,
+    settings: Settings = None,
+    i_know: IKnow = False,
 ) -> None:
     """Teach a pretrained model sensors it has never seen (PPG, actigraphy), in two stages: the new tokenizers alone,
     then everything. Run it again to go on where it was stopped; start it with torchrun to use several devices."""

@@ -4,17 +4,15 @@ from typing import Annotated
 
 import typer
 
+from sleep2vec.cli.training_options import IKnow, Settings
+
 NAME = "pretrain"
 
 
 def command(
     recipe: Annotated[str, typer.Option(help="A YAML file, or the name of a shipped recipe (tiny-demo, paper-base).")],
-    settings: Annotated[
-        list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="Change a setting; may be repeated.")
-    ] = None,
-    i_know: Annotated[
-        bool, typer.Option("--i-know", help="Allow a split that puts one person or family on two sides.")
-    ] = False,
+    settings: Settings = None,
+    i_know: IKnow = False,
 ) -> None:
     """Pretrain a model without labels. Run it again to go on where it was stopped;
     start it with torchrun to use several devices."""

@@ -13,6 +13,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sleep2vec.model.attention import RotaryAttention
 from sleep2vec.model.dropout import Dropout
+from sleep2vec.model.feed_forward import feed_forward
 from sleep2vec.model.recurrent import Recurrent
 from sleep2vec.model.sizes import Size
 
@@ -30,13 +31,7 @@ class TransformerLayer(nn.Module):
         super().__init__()
         self.attention_norm = nn.LayerNorm(width)
         self.attention = RotaryAttention(width, heads, dropout)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 4 * width),
-            nn.GELU(),
-            Dropout(dropout),
-            nn.Linear(4 * width, width),
-        )
+        self.feed_forward = feed_forward(width, dropout)
         self.dropout = Dropout(dropout)
 
     def forward(self, tokens_BLD: Tensor, readable_BL: Tensor) -> Tensor:

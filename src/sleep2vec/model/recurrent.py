@@ -14,6 +14,7 @@ from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 from torch.utils.checkpoint import checkpoint
 
 from sleep2vec.model.dropout import Dropout
+from sleep2vec.model.feed_forward import feed_forward
 from sleep2vec.model.sizes import Size
 
 
@@ -32,13 +33,7 @@ class RecurrentLayer(nn.Module):
         super().__init__()
         self.recurrence_norm = nn.LayerNorm(width)
         self.recurrence = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)
-        self.feed_forward = nn.Sequential(
-            nn.LayerNorm(width),
-            nn.Linear(width, 4 * width),
-            nn.GELU(),
-            Dropout(dropout),
-            nn.Linear(4 * width, width),
-        )
+        self.feed_forward = feed_forward(width, dropout)
         self.dropout = Dropout(dropout)
 
     def forward(self, tokens_BLD: Tensor, readable_BL: Tensor) -> Tensor:

@@ -1,17 +1,18 @@
 """A fine-tuning recipe, run."""
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
+from torch import nn
 
 from sleep2vec.data.nights import NightBatch, NightSource
 from sleep2vec.data.splits import Split, split_nights
 from sleep2vec.data.window import Window, WindowReader
 from sleep2vec.model.checkpoint import load_config, load_weights, model_config, save_checkpoint, weights_digest
-from sleep2vec.model.encoder import MAX_TOKENS
+from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
 from sleep2vec.model.shipped import model_folder
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
 from sleep2vec.recipes.finished import check_place, finished_scores
@@ -83,27 +84,34 @@ def _run(
     if not world.main:
         return {}
     scores = {name.removeprefix("validation/"): value for name, value in staging_scores(averaged, validation).items()}
-    data = training_data([store.row(night_id) for night_id in labelled])
-    history["staging"] = data.as_dict()
+    taught = [store.row(night_id) for night_id in labelled]
     config = {
         "fingerprint": fingerprint,
-        "kind": "staging",
-        "model": module.config.model_dump(mode="json"),
-        "training_data": history,
-        "recipe": recipe.model_dump(mode="json"),
+        "training_data": {**history, "staging": training_data(taught).as_dict()},
         "scores": scores,
-        PEOPLE: sorted(known | hashes_of(store.row(night_id) for night_id in labelled)),
+        PEOPLE: sorted(known | hashes_of(taught)),
+    }
+    _save(recipe, averaged, module.config, config)
+    return scores
+
+
+def _save(recipe: FinetuneRecipe, averaged: nn.Module, model: ModelConfig, told: Mapping[str, Any]) -> None:
+    """Write the model and drop the state of the run."""
+    config = {
+        "kind": "staging",
+        "model": model.model_dump(mode="json"),
+        "recipe": recipe.model_dump(mode="json"),
+        **told,
     }
     card = card_text(
-        f"sleep2vec {module.config.size}, staging",
+        f"sleep2vec {model.size}, staging",
         "Sleep stages (5, 4 or 3 classes) from any subset of its modalities.",
-        [(use, TrainingData(**facts)) for use, facts in history.items()],
-        scores,
+        [(use, TrainingData(**facts)) for use, facts in told["training_data"].items()],
+        told["scores"],
         recipe_text(recipe),
     )
     save_checkpoint(recipe.out, averaged.state_dict(), config, card, recipe.weights)
     discard_state(recipe.out)
-    return scores
 
 
 def labelled_nights(store: Store, split: Split, limit: int | None, seed: int) -> tuple[str, ...]:

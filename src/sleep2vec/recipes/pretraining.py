@@ -1,13 +1,13 @@
 """A pretraining recipe, run."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
 from torch import nn
 
 from sleep2vec.data.pairs import PairSource
-from sleep2vec.data.splits import split_nights
+from sleep2vec.data.splits import Split, split_nights
 from sleep2vec.data.window import WindowReader
 from sleep2vec.model.checkpoint import save_checkpoint
 from sleep2vec.recipes.card import card_text, training_data
@@ -18,6 +18,7 @@ from sleep2vec.recipes.schema import PretrainRecipe
 from sleep2vec.recipes.start import note_start
 from sleep2vec.report.run_history import RunHistory
 from sleep2vec.report.run_warnings import warnings_of
+from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.alignment_objectives import OBJECTIVES
 from sleep2vec.tasks.calibration import calibrate
@@ -51,19 +52,7 @@ def _run(
     check_place(recipe.out)
     store = Store(recipe.store)
     split = split_nights(store.rows, recipe.split, i_know=i_know)
-    fingerprint = fingerprint_of(
-        recipe.model_dump_json(
-            exclude={
-                "out": True,
-                "store": True,
-                "probes": True,
-                "batches": {"feature_folder"},
-                "run": set(HOW_NOT_WHAT),
-            }
-        ),
-        split.model_dump_json(),
-        *(row.taught for row in store.rows),
-    )
+    fingerprint = _fingerprint(recipe, split, store)
     earlier = finished_scores(recipe.out, fingerprint)
     if earlier is not None:
         return earlier
@@ -102,8 +91,23 @@ def _run(
     if probing is not None and recipe.probes.when == "end":
         with RunLog(recipe.out, recipe.run.steps) as log:
             log.write(recipe.run.steps, probing(averaged))
+    return _saved(recipe, averaged, [store.row(night_id) for night_id in split.train], fingerprint)
+
+
+def _fingerprint(recipe: PretrainRecipe, split: Split, store: Store) -> str:
+    """Of all that decides what is learned; where things lie, and how it is computed or watched, may change."""
+    told = recipe.model_dump_json(
+        exclude={"out": True, "store": True, "probes": True, "batches": {"feature_folder"}, "run": set(HOW_NOT_WHAT)}
+    )
+    return fingerprint_of(told, split.model_dump_json(), *(row.taught for row in store.rows))
+
+
+def _saved(
+    recipe: PretrainRecipe, averaged: nn.Module, taught: Sequence[ManifestRow], fingerprint: str
+) -> dict[str, float]:
+    """Write the model and drop the state of the run; returns the last validation numbers."""
     numbers = last_numbers(recipe)
-    data = training_data([store.row(night_id) for night_id in split.train])
+    data = training_data(taught)
     config = {
         "fingerprint": fingerprint,
         "kind": "pretrained",
@@ -111,7 +115,7 @@ def _run(
         "training_data": {"pretraining": data.as_dict()},
         "recipe": recipe.model_dump(mode="json"),
         "scores": numbers,
-        PEOPLE: sorted(hashes_of(store.row(night_id) for night_id in split.train)),
+        PEOPLE: sorted(hashes_of(taught)),
     }
     card = card_text(
         f"sleep2vec {recipe.model.size}, pretrained",
