@@ -113,8 +113,16 @@ def test_pairs_are_drawn_uniformly_but_for_derivatives(store):
 
 
 def test_one_night_of_a_pair_is_not_enough_and_says_so(store, tmp_path):
-    with pytest.raises(StoreError, match=r"no two of the modalities .* are good in two nights at once among the 1"):
+    with pytest.raises(StoreError, match=r"no two of the modalities .* are good at once in nights of two people among"):
         PairSource(WindowReader(store), ["n01"], SLOW, PairConfig(), 0)
+
+
+def test_two_nights_of_one_person_are_no_contrast(tmp_path):
+    """There would be no negative but the person itself."""
+    of = Subject("p", 40.0, "female")
+    both = store_of(tmp_path / "one", [made_night(f"n{i}", i, 20, SLOW, 1.0, of) for i in range(2)])
+    with pytest.raises(StoreError, match=r"are good at once in nights of two people among the 2 nights chosen"):
+        PairSource(WindowReader(both), ["n0", "n1"], SLOW, PairConfig(), 0)
 
 
 # --- several processes, several cohorts -------------------------------------------------------------------------

@@ -1,11 +1,14 @@
 """Probes of an encoder, on nights made so that what can be read from them is known."""
 
 import logging
+from dataclasses import replace
 from itertools import pairwise
 
 import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from made_nights import made_night, store_of
 
 from sleep2vec.data.window import WindowReader
@@ -16,6 +19,11 @@ from sleep2vec.vocabulary.subject import Subject
 
 NAMES = ("airflow", "belt")
 CONFIG = ProbeConfig(window_tokens=10, stage_tokens=400)
+
+
+@pytest.fixture(scope="module")
+def one_row(tmp_path_factory):
+    return store_of(tmp_path_factory.mktemp("one") / "store", [made_night("n", 0, 12, NAMES)]).rows[0]
 
 
 def store_with(folder, gain_of, n_people=16, n_nights=2, n_tokens=50):
@@ -111,6 +119,39 @@ def test_windows_are_few_do_not_overlap_and_halves_are_apart(tmp_path):
         assert all(a.window.first + 7 <= b.window.first for a, b in pairwise(own))
         assert own[-1].window.first + 7 == store.row(night).n_tokens
     assert probe_windows(store.rows, config) == windows
+
+
+@settings(deadline=None)
+@given(n_tokens=st.integers(1, 400), per_night=st.integers(2, 9), length=st.integers(1, 60))
+def test_the_parts_that_judge_each_other_are_a_window_apart(one_row, n_tokens, per_night, length):
+    """Sensors drift: of windows side by side a reader would know the hour, not the person."""
+    config = ProbeConfig(windows_per_night=per_night, window_tokens=length)
+    windows = probe_windows([replace(one_row, n_tokens=n_tokens)], config)
+    assert bool(windows) == (n_tokens >= 3 * length)
+    assert len(windows) <= per_night
+    places = sorted((placed.window.first, placed.part) for placed in windows)
+    assert all(first >= 0 and first + length <= n_tokens for first, _ in places)
+    assert all(a + length <= b for (a, _), (b, _) in pairwise(places))
+    early, late = ([first for first, part in places if part == of] for of in (0, 1))
+    assert len(early) == len(late)
+    if windows:
+        assert max(early) + 2 * length <= min(late)
+
+
+def test_an_age_that_a_table_has_as_nan_is_unknown_and_what_is_not_probed_is_told(tmp_path, caplog):
+    store = store_with(tmp_path / "store", lambda person, stage: 1.0, n_people=8, n_nights=1)
+    store.rows = [replace(row, age_years=float("nan")) for row in store.rows]
+    store._row_of = {row.night_id: row for row in store.rows}
+    numbers = probed(store)
+    assert not any("/age_" in name for name in numbers)
+    (told,) = (record.getMessage() for record in caplog.records if "not probed" in record.getMessage())
+    assert "age" in told
+    assert "person_across" in told
+
+
+def test_nights_too_short_to_probe_are_told(tmp_path, caplog):
+    assert probed(store_of(tmp_path / "short", [made_night("n", 0, 12, NAMES)])) == {}
+    assert "is as long as three windows of" in caplog.text
 
 
 @torch.no_grad()

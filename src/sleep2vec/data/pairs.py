@@ -141,11 +141,11 @@ class PairSource:
         share: which of a batch's n windows this process reads; all by default.
 
     Attributes:
-        pairs: pairs of modalities that at least two nights hold.
+        pairs: pairs of modalities that nights of at least two people hold.
         sets: what a batch can align: the pairs, or the larger sets where ``config.views`` asks for them.
 
     Raises:
-        StoreError: nothing that a batch could align is held by two nights, or a stage of the schedule favours that.
+        StoreError: nothing that a batch could align is held by two people, or a stage of the schedule favours that.
     """
 
     def __init__(
@@ -169,13 +169,13 @@ class PairSource:
         self._group_of = _numbered([_GROUP_OF[config.balance](row) for row in rows])
         self._held = {name: np.array([_holds(row, name) for row in rows], dtype=np.bool_) for name in modalities}
         self._groups_of: dict[tuple[str, ...], list[NDArray[np.int64]]] = {}
-        self.pairs = self._held_by_two(2)
-        self.sets = self.pairs if config.views == 2 else self._held_by_two(config.views)
+        self.pairs = self._held_by_two_people(2)
+        self.sets = self.pairs if config.views == 2 else self._held_by_two_people(config.views)
         if not self.sets:
             number = "two" if config.views == 2 else str(config.views)
             raise StoreError(
-                f"{reader.store.path}: no {number} of the modalities {', '.join(modalities)} are good in two nights at "
-                f"once among the {len(rows)} chosen; ingest more nights."
+                f"{reader.store.path}: no {number} of the modalities {', '.join(modalities)} are good at once in "
+                f"nights of two people among the {len(rows)} nights chosen; ingest more people."
             )
         weights = pair_weights(self.sets, config.derived_pair_weight)
         self._probabilities = {
@@ -238,9 +238,9 @@ class PairSource:
         n_tokens = min(self._config.window_tokens, n_night)
         return Window(self._ids[night], dice.below(n_night - n_tokens + 1), n_tokens)
 
-    def _held_by_two(self, n_modalities: int) -> tuple[tuple[str, ...], ...]:
+    def _held_by_two_people(self, n_modalities: int) -> tuple[tuple[str, ...], ...]:
         sets = combinations(self._held, n_modalities)
-        return tuple(names for names in sets if self._holders(names).sum() >= 2)
+        return tuple(names for names in sets if len(np.unique(self._person_of[self._holders(names)])) >= 2)
 
     def _holders(self, modalities: Sequence[str]) -> NDArray[np.bool_]:
         return np.logical_and.reduce([self._held[name] for name in modalities])

@@ -56,8 +56,9 @@ def _run(
     earlier = finished_scores(recipe.out, fingerprint)
     if earlier is not None:
         return earlier
-    if len(split.train) < 2:
-        raise StoreError(f"{recipe.store} leaves {len(split.train)} nights for training; contrast needs at least 2.")
+    people = {store.row(night_id).person for night_id in split.train}
+    if len(people) < 2:
+        raise StoreError(f"{recipe.store} leaves {len(people)} people for training; contrast needs at least 2.")
     modalities = recipe.model.modalities
     torch.manual_seed(recipe.run.seed)
     module = OBJECTIVES[recipe.alignment.objective].module(recipe.model)

@@ -106,3 +106,12 @@ class AdaptRecipe(_Strict):
         if self.batches.pair_schedule:
             raise ValueError("batches.pair_schedule is set by adaptation.new_pairs here; leave it out")
         return self
+
+    @model_validator(mode="after")
+    def _one_device(self) -> Self:
+        first, second = self.stage_1.run.device, self.stage_2.run.device
+        if first != second:
+            raise ValueError(
+                f"both stages run on one device; stage_1.run.device is {first}, stage_2.run.device {second}"
+            )
+        return self

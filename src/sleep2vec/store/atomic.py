@@ -25,5 +25,13 @@ def remove_leftovers(folder: Path) -> None:
     """Remove what writers that were killed left in `folder`; temporary files of processes that live are kept."""
     for path in folder.glob(".*.part"):
         writer = re.search(r"\.(\d+)\.part$", path.name)
-        if writer and not psutil.pid_exists(int(writer[1])):
+        if writer and not _lives(int(writer[1])):
             path.unlink(missing_ok=True)
+
+
+def _lives(pid: int) -> bool:
+    """A killed process that its parent has not yet buried is still listed, and writes no more."""
+    try:
+        return psutil.Process(pid).status() not in (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    except psutil.NoSuchProcess:
+        return False

@@ -112,8 +112,6 @@ def write_manifest(store: Path) -> int:
         StoreError: a description is damaged; the manifest holds all other nights then.
     """
     rows, damaged = [], []
-    for left in (store / "nights").glob(".*.part"):  # by a writer that was killed; whoever holds the lock is alone
-        left.unlink(missing_ok=True)
     for path in sorted((store / "nights").glob("*.json")):
         try:
             rows.append(description_row(path))

@@ -29,6 +29,7 @@ _LOGGER = logging.getLogger(__name__)
 _AT_ONCE = 64
 TRAINED, UNTRAINED = "probes", "untrained"
 """Prefixes in the log: of the encoder as it is, and of the same encoder before its first step."""
+_ASKED = ("site", "sex", "age", "person_within", "person_across", "stage")
 KINDS = ("mean", "cls")
 """Embeddings of a window: the mean of its valid tokens, and [CLS] (trained where `window_weight` is above 0)."""
 
@@ -90,7 +91,13 @@ class Probing:
         self._untrained: Encoder | None = copy.deepcopy(encoder)
         self._reference: dict[str, float] = {}
         self._possible = bool(self._windows) and importlib.util.find_spec("sklearn") is not None
-        if self._windows and not self._possible:
+        if not self._windows:
+            _LOGGER.warning(
+                "nothing is probed: no night kept for validation is as long as three windows of %d tokens; "
+                "set probes.window_tokens lower, or probes.when: never.",
+                config.window_tokens,
+            )
+        elif not self._possible:
             _LOGGER.warning("probes need scikit-learn, which sleep2vec[train] brings; nothing is probed.")
 
     def __call__(self, module: nn.Module) -> dict[str, float]:
@@ -103,6 +110,14 @@ class Probing:
             untrained = self._untrained.to(next(encoder.parameters()).device)
             self._reference = self._numbers(untrained, UNTRAINED)
             self._untrained = None
+            left_out = [
+                of for of in _ASKED if not any(name.startswith(f"{UNTRAINED}/{of}_") for name in self._reference)
+            ]
+            if left_out:
+                _LOGGER.warning(
+                    "not probed, because too few people, sites or nights are kept for validation: %s.",
+                    ", ".join(left_out),
+                )
         return {**self._numbers(encoder, TRAINED), **self._reference}
 
     def _numbers(self, encoder: Encoder, prefix: str) -> dict[str, float]:
@@ -111,10 +126,10 @@ class Probing:
 
 
 def probe_windows(rows: Sequence[ManifestRow], config: ProbeConfig) -> list[ProbeWindow]:
-    """Windows of some people, spread over at most two nights of each; nights too short for two windows have none."""
+    """Windows of some people, spread over at most two nights of each; nights shorter than three windows have none."""
     nights: dict[str, list[ManifestRow]] = {}
     for row in rows:
-        if row.n_tokens >= 2 * config.window_tokens:
+        if row.n_tokens >= 3 * config.window_tokens:
             nights.setdefault(row.person, []).append(row)
     people = np.random.default_rng([config.seed, 0x9B0]).permutation(np.array(sorted(nights)))[: config.people]
     return [
@@ -126,13 +141,16 @@ def probe_windows(rows: Sequence[ManifestRow], config: ProbeConfig) -> list[Prob
 
 
 def _windows_of(row: ManifestRow, visit: int, config: ProbeConfig) -> list[ProbeWindow]:
-    n = min(config.windows_per_night, row.n_tokens // config.window_tokens)
-    firsts = np.linspace(0, row.n_tokens - config.window_tokens, n).astype(int).tolist()
-    parts = [0] * (n // 2) + [-1] * (n % 2) + [1] * (n // 2)
-    return [
-        ProbeWindow(Window(row.night_id, first, config.window_tokens), row, visit, part)
-        for first, part in zip(firsts, parts, strict=True)
-    ]
+    """Between the windows of the first part and those of the last lies at least a window: neighbours are alike."""
+    length = config.window_tokens
+    last = (row.n_tokens - length) // 2 - length  # where the last window of the first part may begin
+    n_each = min(config.windows_per_night // 2, last // length + 1)
+    early = np.linspace(0, last, n_each).astype(int).tolist() if n_each > 1 else [0]
+    placed = [(first, 0) for first in early]
+    if config.windows_per_night % 2:
+        placed.append(((row.n_tokens - length) // 2, -1))
+    placed += [(row.n_tokens - length - first, 1) for first in reversed(early)]
+    return [ProbeWindow(Window(row.night_id, first, length), row, visit, part) for first, part in placed]
 
 
 @torch.no_grad()
@@ -231,4 +249,5 @@ def _codes(names: Sequence[Hashable]) -> NDArray[np.int64]:
 
 def _held(values: Sequence[object]) -> NDArray[np.int64]:
     """Places of the values that are known."""
-    return np.array([n for n, value in enumerate(values) if value is not None], dtype=np.int64)
+    # NaN, which a number may be that a table knows as unknown, is not itself.
+    return np.array([n for n, value in enumerate(values) if value is not None and value == value], dtype=np.int64)
