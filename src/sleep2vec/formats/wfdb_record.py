@@ -43,7 +43,9 @@ def read_wfdb(path: Path) -> Recording:
     if not header.n_sig or not header.fs:
         raise UnreadableFileError(f"{path} describes no signals; name the header of a record that has some.")
     segments = _segments(path, header)
-    for name in sorted({name for segment in segments for name in (segment.header.file_name or [])}):
+    if any(segment.header.file_name is None for segment in segments):
+        raise UnreadableFileError(f"{path} counts signals and describes none; it is cut off, copy it again.")
+    for name in sorted({name for segment in segments for name in segment.header.file_name}):
         if not (path.parent / name).is_file():
             raise UnreadableFileError(f"{path} names the signal file {name}, which is not beside it; put it there.")
     rate_hz, n_frames = float(header.fs), _n_frames(path, header, segments)
