@@ -5,6 +5,7 @@
 
 import json
 import os
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,9 @@ from sleep2vec.vocabulary.errors import ModelError, Sleep2vecError
 # The main process may write and judge for long while the others wait for it.
 _PATIENCE = timedelta(hours=2)
 _FAILURES = "sleep2vec/failures"
+# Gloo's thread wakes us from the last barrier first and drops its tensors then, which needs the interpreter: had that
+# ended meanwhile, the process would abort. destroy_process_group waits for nobody where FSDP holds the group.
+_PARTING_S = 0.1
 
 
 @dataclass(frozen=True)
@@ -105,6 +109,7 @@ def joined_world(device: str = "auto") -> Iterator[World]:
             raise
         # This process only suffers from what another has told already.
         raise SystemExit(error.exit_code if isinstance(error, Sleep2vecError) else 1) from None
+    time.sleep(_PARTING_S)
     # After a failure others may hang in the group: it goes with the process.
     dist.destroy_process_group()
 
