@@ -1,5 +1,6 @@
 """Gated fusion: a mean of what is there."""
 
+import numpy as np
 import pytest
 import torch
 
@@ -14,7 +15,14 @@ def fusion(n=M):
     with torch.no_grad():
         made.modality_MD.normal_()
         made.preference_M.normal_()
+        made.maps.centre_MD.normal_()
+        made.maps.map_MDD.normal_()
     return made
+
+
+def mapped(made, features_D, m):
+    """One token's features by the map of its modality."""
+    return (features_D - made.maps.centre_MD[m]) @ made.maps.map_MDD[m]
 
 
 def inputs(seed=0):
@@ -54,7 +62,7 @@ def test_a_modality_that_is_alone_decides_alone():
     made = fusion()
     fused, weights = made(features, valid)
     assert torch.equal(weights[:, 2], torch.ones(B, L, dtype=torch.float64))
-    expected = made.value(made.norm(features[:, 2]) + made.modality_MD[2])
+    expected = made.value(made.norm(mapped(made, features[:, 2], 2)) + made.modality_MD[2])
     torch.testing.assert_close(fused, expected, rtol=0, atol=1e-12)
 
 
@@ -65,7 +73,8 @@ def test_a_subset_is_the_same_whether_the_rest_is_invalid_or_not_there():
     valid[:, [1, 2]] = False
     small = fusion(2)
     state = made.state_dict()
-    state |= {"modality_MD": state["modality_MD"][kept], "preference_M": state["preference_M"][kept]}
+    of_each = ("modality_MD", "preference_M", "maps.centre_MD", "maps.map_MDD")
+    state |= {name: state[name][kept] for name in of_each}
     small.load_state_dict(state)
     fused, weights = made(features, valid)
     small_fused, small_weights = small(features[:, kept], valid[:, kept])
@@ -81,9 +90,57 @@ def test_weights_are_the_softmax_of_the_scores_of_the_valid():
     for b, m, t in torch.nonzero(valid).tolist():
         present = torch.nonzero(valid[b, :, t])[:, 0].tolist()
         scores = {
-            k: float(made.gate(made.norm(features[b, k, t]) + made.modality_MD[k])[0] + made.preference_M[k])
+            k: float(
+                made.gate(made.norm(mapped(made, features[b, k, t], k)) + made.modality_MD[k])[0] + made.preference_M[k]
+            )
             for k in present
         }
         total = sum(torch.tensor(s, dtype=torch.float64).exp() for s in scores.values())
         expected = torch.tensor(scores[m], dtype=torch.float64).exp() / total
         assert weights[b, m, t].item() == pytest.approx(expected.item(), rel=1e-9)
+
+
+def collapsed(n=4_000):
+    """Features of which two directions tell nearly all, far from 0."""
+    draw = np.random.default_rng(5)
+    mixing, _ = np.linalg.qr(draw.normal(size=(D, D)))
+    spread = np.array([30.0, 10.0, *np.geomspace(9.0, 4.0, D - 2)])
+    return torch.from_numpy(100.0 + (draw.normal(size=(n, D)) * spread) @ mixing.T)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+def test_calibrated_maps_make_all_directions_alike(scale):
+    """Whatever the size of the features, their covariance becomes the identity, as numpy sees it."""
+    made, features = fusion(), collapsed() * scale
+    made.maps.LEAST_SHARE = 0.0
+    before = [p.clone() for p in (made.maps.centre_MD[[0, 2, 3]], made.maps.map_MDD[[0, 2, 3]])]
+    made.maps.calibrate(1, features)
+    told = made.maps(features[None, None].expand(1, M, -1, D))[0, 1].numpy()
+    np.testing.assert_allclose(told.mean(axis=0), 0.0, atol=1e-9)
+    np.testing.assert_allclose(np.cov(told.T, bias=True), np.eye(D), atol=1e-9)
+    for old, new in zip(before, (made.maps.centre_MD[[0, 2, 3]], made.maps.map_MDD[[0, 2, 3]]), strict=True):
+        assert torch.equal(old, new)
+
+
+@torch.no_grad()
+def test_directions_that_hold_next_to_nothing_stay_small():
+    """Of a direction with the share s of the largest variance, s / (s + least share) is left."""
+    features = collapsed()
+    features[:, 0] = 1e-3 * features[:, 0] + 7.0
+    maps = fusion().maps
+    maps.calibrate(0, features)
+    told = maps(features[None, None].expand(1, M, -1, D))[0, 0].numpy()
+    largest = np.linalg.eigvalsh(np.cov(features.numpy().T, bias=True))[::-1]
+    shares = largest / largest[0]
+    found = np.linalg.eigvalsh(np.cov(told.T, bias=True))[::-1]
+    np.testing.assert_allclose(found, shares / (shares + 0.01), rtol=1e-6, atol=1e-9)
+
+
+@torch.no_grad()
+def test_features_that_never_change_leave_the_map_as_it_was():
+    maps = fusion().maps
+    before = maps.map_MDD.clone()
+    maps.calibrate(0, torch.full((50, D), 3.0))
+    assert torch.equal(maps.map_MDD, before)
+    assert maps.map_MDD.isfinite().all()

@@ -20,8 +20,7 @@ from sleep2vec.data.pairs import PairBatch
 from sleep2vec.data.window import View
 from sleep2vec.model.encoder import ModelConfig
 from sleep2vec.objectives import Gathering
-from sleep2vec.tasks.alignment import AlignmentConfig
-from sleep2vec.tasks.alignment_objectives import OBJECTIVES
+from sleep2vec.tasks.alignment import Aligner, AlignmentConfig
 from sleep2vec.tasks.pretraining import alignment_loss
 from sleep2vec.vocabulary.errors import UsageError
 
@@ -38,6 +37,7 @@ CASES = {
     "infonce": ({"objective": "infonce", "window_weight": 0.0}, 2, UNEQUAL),
     "leave_one_out": ({"objective": "leave_one_out"}, 3, UNEQUAL),
     "reconstruction": ({"objective": "reconstruction", "masked_share": 0.4}, 2, UNEQUAL),
+    "contrast and reconstruction": ({"reconstruction_weight": 0.5, "masked_share": 0.4}, 2, UNEQUAL),
 }
 
 
@@ -64,7 +64,7 @@ class Learner(nn.Module):
     def __init__(self, config: AlignmentConfig) -> None:
         super().__init__()
         torch.manual_seed(0)
-        self.module = OBJECTIVES[config.objective].module(ModelConfig(modalities=NAMES, dropout=0.0))
+        self.module = Aligner(ModelConfig(modalities=NAMES, dropout=0.0), config)
         self.config = config
 
     def forward(self, batch: PairBatch) -> torch.Tensor:

@@ -17,7 +17,6 @@ from sleep2vec.tasks.adaptation import (
     rates_of,
     widened,
 )
-from sleep2vec.tasks.alignment_objectives import OBJECTIVES
 from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.pretraining import Aligner, AlignmentConfig, alignment_work
 from sleep2vec.training.optimizer import OptimizerConfig
@@ -42,7 +41,7 @@ def pretrained() -> Aligner:
 def adapted(store, folder, steps, new_pairs=(1.0,), rates=None, frozen=True):
     """`pretrained` after some steps, and before them."""
     torch.manual_seed(0)
-    module = widened(pretrained(), NEW, "dash_infonce")
+    module = widened(pretrained(), NEW, AlignmentConfig())
     reader = WindowReader(store)
     nights = [row.night_id for row in store.rows]
     calibrate(module.encoder, reader, nights, 0, NEW)
@@ -130,8 +129,8 @@ def test_pairs_follow_the_schedule(store, shares, n_steps):
 
 def test_what_else_serves_the_new_sensor_alone_learns_with_it_too():
     """A decoder of the reconstruction, by its name."""
-    module = OBJECTIVES["reconstruction"].module(ModelConfig(modalities=OLD))
-    wide = widened(module, NEW, "reconstruction")
+    objective = AlignmentConfig(objective="reconstruction")
+    wide = widened(Aligner(ModelConfig(modalities=OLD), objective), NEW, objective)
     let_learn(wide, NEW)
     learning = {name.rsplit(".actigraphy.")[0] for name, p in wide.named_parameters() if p.requires_grad}
     assert learning == {"encoder.tokenizers", "decoders"}

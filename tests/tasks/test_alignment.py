@@ -8,7 +8,7 @@ from plain_dash import plain_loss, plain_same_person, plain_weights
 
 from sleep2vec.data.pairs import PairConfig, PairSource
 from sleep2vec.data.window import View, WindowReader
-from sleep2vec.model.encoder import ModelConfig
+from sleep2vec.model.encoder import Encoded, ModelConfig
 from sleep2vec.tasks.pretraining import Aligner, AlignmentConfig, alignment_loss
 from sleep2vec.tasks.pretraining_validation import retrieval_by_pair
 from sleep2vec.vocabulary.modalities import MODALITIES
@@ -122,10 +122,13 @@ def test_the_hidden_tokens_are_as_many_as_the_share_says_and_differ_between_the_
     asked = []
 
     class Watcher(torch.nn.Module):
-        def forward(self, batch, hidden):
+        def encoded(self, batch, hidden):
             asked.append(hidden)
             n, length = batch.first.valid_BL.shape
-            return [(torch.randn(n, length, 4), torch.randn(n, 4)) for _ in range(2)]
+            return [Encoded(torch.randn(n, length, 4), torch.randn(n, 4)) for _ in range(2)]
+
+        def projected(self, view):
+            return view.tokens_BLD, view.window_BD
 
     made, config = source(store), AlignmentConfig()
     for step in range(60):

@@ -13,17 +13,16 @@ from sleep2vec.data.metadata import Metadata
 from sleep2vec.data.pairs import PairBatch
 from sleep2vec.data.window import View
 from sleep2vec.model.encoder import ModelConfig
-from sleep2vec.tasks.alignment import AlignmentConfig, Decoder, ObjectiveName, Reconstructor
-from sleep2vec.tasks.alignment_objectives import OBJECTIVES
+from sleep2vec.tasks.alignment import Aligner, AlignmentConfig, Decoder
 from sleep2vec.tasks.pretraining import alignment_loss
 
 PLAIN = {"masked_share": 0.0, "temporal": {"drawn": 0}}
 MODEL = ModelConfig(modalities=NAMES, dropout=0.0)
 
 
-def learner(objective: ObjectiveName):
+def learner(**constants) -> Aligner:
     torch.manual_seed(0)
-    return OBJECTIVES[objective].module(MODEL).eval()
+    return Aligner(MODEL, AlignmentConfig(**constants)).eval()
 
 
 def loss_of(module, batch, **constants) -> float:
@@ -32,7 +31,7 @@ def loss_of(module, batch, **constants) -> float:
 
 @torch.no_grad()
 def test_leave_one_out_of_tokens_and_of_windows_is_the_slow_restatement():
-    module, batch = learner("leave_one_out"), made_batch(3, 5, slice(None))
+    module, batch = learner(objective="leave_one_out"), made_batch(3, 5, slice(None))
     embedded = [tuple(x.double().numpy() for x in pair) for pair in module(batch)]
     valid = [view.valid_BL.numpy() for view in batch.views]
     terms = {"temperature": 0.3, "margin": 0.0}
@@ -46,7 +45,7 @@ def test_leave_one_out_of_tokens_and_of_windows_is_the_slow_restatement():
 
 @torch.no_grad()
 def test_of_three_views_every_pair_is_contrasted():
-    module, batch = learner("infonce"), made_batch(3, 5, slice(None))
+    module, batch = learner(objective="infonce"), made_batch(3, 5, slice(None))
     embedded, valid = [t.double().numpy() for t, _ in module(batch)], [view.valid_BL.numpy() for view in batch.views]
     ones, none = np.ones((5, 5)), np.zeros((5, 5))
     pairs = [
@@ -71,9 +70,8 @@ def said_by(decoder: Decoder, tokens_ND: np.ndarray) -> np.ndarray:
     return inner @ weights["body.2.weight"].T + weights["body.2.bias"]
 
 
-def reconstructor(batch: PairBatch) -> Reconstructor:
-    module = learner("reconstruction")
-    assert isinstance(module, Reconstructor)
+def reconstructor(batch: PairBatch, **constants) -> Aligner:
+    module = learner(**(constants or {"objective": "reconstruction"}))
     for name, view in zip(batch.modalities, batch.views, strict=True):
         module.calibrate(name, module.encoder.front_end(name, view.values_BLS[view.valid_BL]))
     return module
@@ -95,6 +93,19 @@ def test_reconstruction_is_the_error_on_hidden_tokens_of_their_standardised_feat
     assert len(errors) > 10
     loss = loss_of(module, batch, objective="reconstruction", masked_share=0.5)
     assert loss == pytest.approx(np.mean(errors), rel=1e-4)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize(("objective", "n_views"), [("dash_infonce", 2), ("infonce", 3), ("leave_one_out", 3)])
+def test_beside_a_contrast_reconstruction_adds_what_it_costs_alone(objective, n_views):
+    """The same encoder, decoders and lottery: one is asked to contrast, one to reconstruct, one for both."""
+    batch = made_batch(n_views, 6, slice(None))
+    both = {"objective": objective, "reconstruction_weight": 0.3, "masked_share": 0.5}
+    module = reconstructor(batch, **both)
+    contrast = loss_of(module, batch, **(both | {"reconstruction_weight": 0.0}))
+    reconstruction = loss_of(module, batch, objective="reconstruction", masked_share=0.5)
+    assert min(contrast, reconstruction) > 0.1
+    assert loss_of(module, batch, **both) == pytest.approx(contrast + 0.3 * reconstruction, rel=1e-5)
 
 
 @torch.no_grad()
@@ -135,7 +146,7 @@ def test_reconstruction_learns_a_window_from_the_rest_of_it():
 @torch.no_grad()
 def test_a_reconstructor_shows_its_watchers_the_encoders_own_embeddings():
     batch = made_batch(2, 5, slice(None))
-    module = learner("reconstruction")
+    module = learner(objective="reconstruction")
     encoded = module.encoder(list(zip(batch.modalities, batch.views, strict=True)))
     for (tokens_BLD, window_BD), seen in zip(module(batch), encoded, strict=True):
         torch.testing.assert_close((tokens_BLD, window_BD), (seen.tokens_BLD, seen.window_BD))
@@ -144,6 +155,8 @@ def test_a_reconstructor_shows_its_watchers_the_encoders_own_embeddings():
 def test_reconstruction_of_nothing_is_refused():
     with pytest.raises(ValidationError, match="masked_share 0 hides nothing; give a share"):
         AlignmentConfig(objective="reconstruction", masked_share=0.0)
+    with pytest.raises(ValidationError, match="masked_share 0 hides nothing; give a share"):
+        AlignmentConfig(reconstruction_weight=0.1, masked_share=0.0)
 
 
 def test_an_unknown_objective_is_refused_with_those_there_are():

@@ -7,9 +7,12 @@ from made_nights import made_night, store_of
 
 from sleep2vec.data.window import Window, WindowReader
 from sleep2vec.model.encoder import Encoder, ModelConfig
-from sleep2vec.tasks.calibration import calibrate
+from sleep2vec.tasks.calibration import calibrate, calibrate_fusion
+from sleep2vec.tasks.staging import Stager
+from sleep2vec.vocabulary.modalities import parse_modalities
 
 NAMES = ("ibi", "spo2", "resp")
+NAMES_IN_ORDER = parse_modalities(NAMES)
 
 
 @pytest.fixture(scope="module")
@@ -53,3 +56,26 @@ def test_calibration_repeats_and_reads_the_training_nights_only(store):
         constants.append(encoder.tokenizer("resp").centre_F.clone())
     assert torch.equal(constants[0], constants[1])
     assert (constants[0] - constants[2]).abs().max() > 0.5
+
+
+@torch.no_grad()
+def test_the_fusion_meets_what_the_encoder_tells_of_the_training_nights_whitened(store):
+    """Mean 0 in every direction; variance 1 in the largest, less where next to nothing is told: judged by numpy."""
+    torch.manual_seed(0)
+    stager = Stager(ModelConfig(modalities=NAMES))
+    ids = [f"n{i}" for i in range(5)]
+    reader = WindowReader(store)
+    calibrate(stager.encoder, reader, ids, seed=3)
+    calibrate_fusion(stager.fusion, stager.encoder, reader, ids, seed=3)
+    for name in ("spo2", "resp"):
+        view = reader.view([Window(night_id, 0, 30) for night_id in ids], name, 30)
+        features = stager.encoder([(name, view)])[0].tokens_BLD
+        m = NAMES_IN_ORDER.index(name)
+        told = stager.fusion.maps(features[:, None].expand(-1, 3, -1, -1))[:, m][view.valid_BL].double().numpy()
+        np.testing.assert_allclose(told.mean(axis=0), 0.0, atol=1e-3)
+        variances = np.linalg.eigvalsh(np.cov(told.T, bias=True))
+        assert variances[-1] == pytest.approx(1 / 1.01, rel=1e-2)
+        assert variances[0] > -1e-6
+        assert (variances > 0.5).sum() > (np.linalg.eigvalsh(np.cov(features[view.valid_BL].numpy().T)) > 0.5).sum()
+    m = NAMES_IN_ORDER.index("ibi")  # which no night holds
+    assert torch.equal(stager.fusion.maps.map_MDD[m], torch.eye(stager.encoder.width))

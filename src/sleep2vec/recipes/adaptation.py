@@ -31,7 +31,6 @@ from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.adaptation import let_learn, new_pairs_first, rates_of, widened
 from sleep2vec.tasks.alignment import Aligner
-from sleep2vec.tasks.alignment_objectives import OBJECTIVES
 from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.pretraining import alignment_work
 from sleep2vec.training.logging import read_log
@@ -69,7 +68,7 @@ class _Adaptation:
     def begun(self) -> Aligner:
         """The pretrained model with new tokenizers that have learned nothing, the same at every call."""
         torch.manual_seed(self.recipe.stage_1.run.seed)
-        return widened(self.old, self.new, self.recipe.alignment.objective)
+        return widened(self.old, self.new, self.recipe.alignment)
 
     def source(
         self, reader: WindowReader, night_ids: Sequence[str], batches: PairConfig, seed: int, n_steps: int | None = None
@@ -151,14 +150,15 @@ def _pretrained(recipe: AdaptRecipe, start: Path) -> tuple[dict[str, Any], Align
     known = [name for name in recipe.modalities if name in config.modalities]
     if known:
         raise UsageError(f"{start} reads {' and '.join(known)} already; name in `modalities` only what is new to it.")
-    objective = recipe.alignment.objective
-    old = OBJECTIVES[objective].module(config)
+    objective = recipe.alignment
+    old = Aligner(config, objective)
     try:
         old.load_state_dict(load_weights(start))
     except RuntimeError:
         raise ModelError(
             f"the weights in {start} do not fit its config, or it learned by another kind of objective than "
-            f"{objective}; name the objective it was pretrained with in alignment.objective, or copy the model again."
+            f"{objective.objective} with reconstruction_weight {objective.reconstruction_weight:g}; name in "
+            "`alignment` what it was pretrained with, or copy the model again."
         ) from None
     return origin, old
 

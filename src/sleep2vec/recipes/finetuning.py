@@ -21,7 +21,7 @@ from sleep2vec.recipes.people import PEOPLE, hashes_of, people_of, refuse_known_
 from sleep2vec.recipes.schema import FinetuneRecipe
 from sleep2vec.recipes.start import note_start
 from sleep2vec.store.reader import Store
-from sleep2vec.tasks.calibration import calibrate
+from sleep2vec.tasks.calibration import calibrate, calibrate_fusion
 from sleep2vec.tasks.staging import Stager, staging_scores, staging_work
 from sleep2vec.training.resume import discard_state
 from sleep2vec.training.runner import Progress, fingerprint_of, train
@@ -74,6 +74,7 @@ def _run(
     reader.prepare((*labelled, *split.validation), modalities)
     if recipe.pretrained is None:
         calibrate(module.encoder, reader, split.train, recipe.run.seed)
+    calibrate_fusion(module.fusion, module.encoder, reader, split.train, recipe.run.seed)
     source = NightSource(reader, labelled, modalities, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
     validation = validation_batches(reader, split.validation, modalities)
     work = staging_work(module, source, validation, recipe.staging)

@@ -20,7 +20,7 @@ from sleep2vec.report.run_history import RunHistory
 from sleep2vec.report.run_warnings import warnings_of
 from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.store.reader import Store
-from sleep2vec.tasks.alignment_objectives import OBJECTIVES
+from sleep2vec.tasks.alignment import Aligner
 from sleep2vec.tasks.calibration import calibrate
 from sleep2vec.tasks.pretraining import alignment_work
 from sleep2vec.tasks.probing import Probing
@@ -61,7 +61,7 @@ def _run(
         raise StoreError(f"{recipe.store} leaves {len(people)} people for training; contrast needs at least 2.")
     modalities = recipe.model.modalities
     torch.manual_seed(recipe.run.seed)
-    module = OBJECTIVES[recipe.alignment.objective].module(recipe.model)
+    module = Aligner(recipe.model, recipe.alignment)
     keeps = recipe.batches.keep_features
     reader = WindowReader(
         store,

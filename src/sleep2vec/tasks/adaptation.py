@@ -13,8 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from sleep2vec.data.pair_schedule import PairStage
 from sleep2vec.data.pairs import PairConfig
 from sleep2vec.model.encoder import ModelConfig
-from sleep2vec.tasks.alignment import Aligner, ObjectiveName
-from sleep2vec.tasks.alignment_objectives import OBJECTIVES
+from sleep2vec.tasks.alignment import Aligner, AlignmentConfig
 from sleep2vec.vocabulary.modalities import parse_modalities
 
 # What all sensors share beside the backbone.
@@ -38,9 +37,9 @@ class AdaptationConfig(BaseModel):
     ] = (1.0, 0.7, 0.0)
 
 
-def widened(old: Aligner, new: Sequence[str], objective: ObjectiveName) -> Aligner:
+def widened(old: Aligner, new: Sequence[str], objective: AlignmentConfig) -> Aligner:
     """A module of the same objective that reads `new` modalities too: theirs is random, all else as in `old`."""
-    module = OBJECTIVES[objective].module(widened_config(old.encoder.config, new))
+    module = Aligner(widened_config(old.encoder.config, new), objective)
     module.load_state_dict({**module.state_dict(), **old.state_dict()})
     return module
 

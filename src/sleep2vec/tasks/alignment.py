@@ -4,14 +4,14 @@ Dimension letters: B windows, L tokens, S samples of a token, F features, D feat
 """
 
 from collections.abc import Sequence
-from typing import Annotated, Literal, Self
+from typing import Annotated, Literal, Self, cast
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sleep2vec.data.pairs import PairBatch
-from sleep2vec.model.encoder import Encoder, ModelConfig
+from sleep2vec.model.encoder import Encoded, Encoder, ModelConfig
 from sleep2vec.model.projection import Projection
 from sleep2vec.objectives import SameNight
 from sleep2vec.vocabulary.modalities import MODALITIES
@@ -33,7 +33,7 @@ class AlignmentConfig(BaseModel):
     """The objective and its constants; the paper's by default, but for the temporal negatives and `window_weight`.
 
     An objective reads what concerns it: metadata and temporal negatives are `dash_infonce`'s, and `reconstruction`
-    reads `masked_share` alone.
+    reads `masked_share` and `displaced_tokens` alone.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
@@ -53,46 +53,63 @@ class AlignmentConfig(BaseModel):
         int, Field(ge=0, description="each view begins at a moment of its own, up to so many tokens into the window")
     ] = 0
     window_weight: Annotated[float, Field(ge=0, description="of the contrast of whole windows ([CLS])")] = 0.1
+    reconstruction_weight: Annotated[
+        float,
+        Field(
+            ge=0,
+            description="of the reconstruction of hidden tokens beside a contrast, which alone keeps only what sensors "
+            "share; 0 switches it off",
+        ),
+    ] = 0.0
+
+    @property
+    def reconstructs(self) -> bool:
+        """Whether hidden tokens are reconstructed, beside a contrast or in its place."""
+        return self.objective == "reconstruction" or self.reconstruction_weight > 0
 
     @model_validator(mode="after")
     def _something_to_reconstruct(self) -> Self:
-        if self.objective == "reconstruction" and self.masked_share == 0:
-            raise ValueError("objective reconstruction with masked_share 0 hides nothing; give a share, such as 0.15")
+        if self.reconstructs and self.masked_share == 0:
+            raise ValueError("reconstruction with masked_share 0 hides nothing; give a share, such as 0.15")
         return self
 
 
 class Aligner(nn.Module):
-    """An encoder and the projection into the space where modalities meet."""
+    """An encoder with what it learns by: the projection into the space where modalities meet, a decoder for each.
 
-    def __init__(self, config: ModelConfig) -> None:
+    Without an objective that aligns, what stands for projections are the embeddings themselves; without one that
+    reconstructs, there are no decoders.
+    """
+
+    def __init__(self, model: ModelConfig, objective: AlignmentConfig | None = None) -> None:
         super().__init__()
-        self.encoder = Encoder(config)
-        self.projection: nn.Module = Projection(self.encoder.width, config.projection)
+        objective = objective or AlignmentConfig()
+        self.encoder = Encoder(model)
+        aligns = objective.objective != "reconstruction"
+        self.projection = Projection(self.encoder.width, model.projection) if aligns else nn.Identity()
+        decoded = model.modalities if objective.reconstructs else ()
+        self.decoders = nn.ModuleDict({name: self._decoder(name) for name in decoded})
 
     def forward(self, batch: PairBatch, hidden: Sequence[Tensor | None] | None = None) -> list[tuple[Tensor, Tensor]]:
         """Projections of tokens (B, L, D) and of windows (B, D), for each of the batch's modalities."""
-        encoded = self.encoder(list(zip(batch.modalities, batch.views, strict=True)), hidden)
-        return [(self.projection(view.tokens_BLD), self.projection(view.window_BD)) for view in encoded]
+        return [self.projected(view) for view in self.encoded(batch, hidden)]
+
+    def encoded(self, batch: PairBatch, hidden: Sequence[Tensor | None] | None = None) -> list[Encoded]:
+        """Embeddings of each of the batch's modalities."""
+        seen: list[Encoded] = self.encoder(list(zip(batch.modalities, batch.views, strict=True)), hidden)
+        return seen
+
+    def projected(self, view: Encoded) -> tuple[Tensor, Tensor]:
+        """Embeddings of tokens and of windows in the space where modalities meet."""
+        return self.projection(view.tokens_BLD), self.projection(view.window_BD)
+
+    def decoder(self, modality: str) -> "Decoder":
+        return cast(Decoder, self.decoders[modality])
 
     def calibrate(self, modality: str, features_NF: Tensor) -> None:
         """Take what has to be known of a modality's features before learning, beside what its tokenizer takes."""
-
-
-class Reconstructor(Aligner):
-    """An encoder and a small decoder for each modality; in place of projections it gives the embeddings themselves."""
-
-    def __init__(self, config: ModelConfig) -> None:
-        super().__init__(config)
-        self.projection = nn.Identity()
-        self.decoders = nn.ModuleDict({name: self._decoder(name) for name in config.modalities})
-
-    def decoder(self, modality: str) -> "Decoder":
-        part = self.decoders[modality]
-        assert isinstance(part, Decoder)
-        return part
-
-    def calibrate(self, modality: str, features_NF: Tensor) -> None:
-        self.decoder(modality).calibrate(features_NF)
+        if modality in self.decoders:
+            self.decoder(modality).calibrate(features_NF)
 
     def _decoder(self, modality: str) -> "Decoder":
         silence_1S = torch.zeros(1, MODALITIES[modality].samples_per_token)

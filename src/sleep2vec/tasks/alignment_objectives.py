@@ -6,18 +6,18 @@ Where several processes share a batch, masks and draws are made for the whole of
 Dimension letters: B windows of the whole batch, L tokens, D features, F features of a modality, N hidden tokens.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from types import MappingProxyType
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from sleep2vec.data.metadata import Metadata
 from sleep2vec.data.pairs import PairBatch
-from sleep2vec.model.encoder import ModelConfig
+from sleep2vec.model.encoder import Encoded
 from sleep2vec.objectives import (
     Gathering,
     TemporalNegatives,
@@ -27,28 +27,30 @@ from sleep2vec.objectives import (
     reconstruction,
     same_person,
 )
-from sleep2vec.tasks.alignment import Aligner, AlignmentConfig, ObjectiveName, Reconstructor
+from sleep2vec.tasks.alignment import Aligner, AlignmentConfig, ObjectiveName
 from sleep2vec.tasks.displacement import displaced
 
 
 class Objective(Protocol):
     """An objective of pretraining."""
 
-    def module(self, config: ModelConfig) -> Aligner:
-        """An encoder with what this objective needs on top."""
-
-    def loss(self, module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
+    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
         """Mask, encode, compare. Over several processes, the mean of their losses is that of the whole batch."""
 
 
 @dataclass(frozen=True)
 class Views:
-    """Embeddings of the whole batch, one of each a modality, and which windows of it are this process's."""
+    """Projections of the whole batch, one of each a modality, and which windows of it are this process's.
+
+    Attributes:
+        restored: This process's part of the loss that reconstruction adds; 0 where there is none.
+    """
 
     tokens_BLD: list[Tensor]
     windows_BD: list[Tensor]
     valid_BL: list[Tensor]
     gathering: Gathering
+    restored: Tensor | float
 
 
 class PairContrast:
@@ -57,10 +59,7 @@ class PairContrast:
     def __init__(self, terms: Callable[[AlignmentConfig, Metadata], Mapping[str, Any]], temporal: bool) -> None:
         self._terms, self._temporal = terms, temporal
 
-    def module(self, config: ModelConfig) -> Aligner:
-        return Aligner(config)
-
-    def loss(self, module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
+    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
         views = _embedded(module, batch, config, draw)
         terms = {**self._terms(config, batch.metadata), "anchors": views.gathering.own}
         moments = _temporal(config) if self._temporal else None
@@ -72,58 +71,65 @@ class PairContrast:
             if config.window_weight > 0:
                 loss = loss + config.window_weight * dash_infonce(*windows_BD, valid=valid_BL.any(dim=1), **terms)
             losses.append(loss)
-        return torch.stack(losses).mean() * views.gathering.n_processes
+        return (torch.stack(losses).mean() + views.restored) * views.gathering.n_processes
 
 
 class LeaveOneOut:
     """Each modality against the mean of the others."""
 
-    def module(self, config: ModelConfig) -> Aligner:
-        return Aligner(config)
-
-    def loss(self, module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
+    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
         views = _embedded(module, batch, config, draw)
         terms = {**_plain(config, batch.metadata), "anchors": views.gathering.own}
         loss = leave_one_out(views.tokens_BLD, valid=views.valid_BL, **terms)
         if config.window_weight > 0:
             whole_B = [valid_BL.any(dim=1) for valid_BL in views.valid_BL]
             loss = loss + config.window_weight * leave_one_out(views.windows_BD, valid=whole_B, **terms)
-        return loss * views.gathering.n_processes
+        return (loss + views.restored) * views.gathering.n_processes
 
 
 class Reconstruction:
     """What the tokenizers read of hidden tokens, guessed from the rest of the same modality's window."""
 
-    def module(self, config: ModelConfig) -> Aligner:
-        return Reconstructor(config)
-
-    def loss(self, module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
-        learner = cast(Reconstructor, module)
+    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
         gathering = _gathering(batch)
+        batch = displaced(batch, config.displaced_tokens, draw).batch
         hidden = _hidden(batch, config.masked_share, draw)
-        encoded = learner.encoder(list(zip(batch.modalities, batch.views, strict=True)), hidden)
-        guesses, truths = [], []
-        for name, view, seen, hidden_BL in zip(batch.modalities, batch.views, encoded, hidden, strict=True):
-            values_NS = view.values_BLS[hidden_BL]
-            features_NF = values_NS if view.are_features else learner.encoder.front_end(name, values_NS)
-            decoder = learner.decoder(name)
-            truths.append(decoder.standardised(features_NF))
-            guesses.append(decoder(seen.tokens_BLD[hidden_BL]))
-        n_hidden = gathering.total(torch.stack([hidden_BL.sum() for hidden_BL in hidden]).sum())
-        return reconstruction(guesses, truths, n_hidden) * gathering.n_processes
+        restored = _restored(module, batch, module.encoded(batch, hidden), hidden, gathering)
+        return restored * gathering.n_processes
 
 
-def _embedded(module: nn.Module, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Views:
+def _embedded(module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Views:
     """Displace and mask all views independently, encode, and gather of the moments they share what everybody has."""
     gathering = _gathering(batch)
     moved = displaced(batch, config.displaced_tokens, draw)
-    embedded = module(moved.batch, _hidden(moved.batch, config.masked_share, draw))
+    hidden = _hidden(moved.batch, config.masked_share, draw)
+    encoded = module.encoded(moved.batch, hidden)
+    projected = [module.projected(view) for view in encoded]
+    restored: Tensor | float = 0.0
+    if config.reconstruction_weight > 0:
+        restored = config.reconstruction_weight * _restored(module, moved.batch, encoded, hidden, gathering)
     return Views(
-        [gathering.whole(tokens_BLD[:, place]) for (tokens_BLD, _), place in zip(embedded, moved.shared, strict=True)],
-        [gathering.whole(window_BD) for _, window_BD in embedded],
+        [gathering.whole(tokens_BLD[:, place]) for (tokens_BLD, _), place in zip(projected, moved.shared, strict=True)],
+        [gathering.whole(window_BD) for _, window_BD in projected],
         [gathering.whole(view.valid_BL[:, place]) for view, place in zip(moved.batch.views, moved.shared, strict=True)],
         gathering,
+        restored,
     )
+
+
+def _restored(
+    module: Aligner, batch: PairBatch, encoded: Sequence[Encoded], hidden: Sequence[Tensor], gathering: Gathering
+) -> Tensor:
+    """How badly the decoders guess hidden tokens: this process's sum over the number of all processes together."""
+    guesses, truths = [], []
+    for name, view, seen, hidden_BL in zip(batch.modalities, batch.views, encoded, hidden, strict=True):
+        values_NS = view.values_BLS[hidden_BL]
+        features_NF = values_NS if view.are_features else module.encoder.front_end(name, values_NS)
+        decoder = module.decoder(name)
+        truths.append(decoder.standardised(features_NF))
+        guesses.append(decoder(seen.tokens_BLD[hidden_BL]))
+    n_hidden = gathering.total(torch.stack([hidden_BL.sum() for hidden_BL in hidden]).sum())
+    return reconstruction(guesses, truths, n_hidden)
 
 
 def _gathering(batch: PairBatch) -> Gathering:

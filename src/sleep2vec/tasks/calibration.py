@@ -1,13 +1,14 @@
-"""What an encoder has to know of its data before it learns: the usual size of each feature."""
+"""What a model has to know of its data before it learns: the usual size of each feature."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from sleep2vec.data.window import Window, WindowReader
+from sleep2vec.data.window import View, Window, WindowReader
 from sleep2vec.model.encoder import Encoder
+from sleep2vec.model.fusion import GatedFusion
 
 MAX_NIGHTS = 32
 WINDOW_TOKENS = 120
@@ -32,9 +33,34 @@ def calibrate(
         modalities: whose tokenizers; all by default.
         also: is given the same features: (modality, (N, F)).
     """
+    for name, view in _hours(reader, night_ids, seed, encoder.config.modalities if modalities is None else modalities):
+        valid_NS = view.values_BLS[view.valid_BL]
+        if len(valid_NS) > 1:
+            features_NF = valid_NS if view.are_features else encoder.front_end(name, valid_NS)
+            encoder.tokenizer(name).calibrate(features_NF)
+            if also is not None:
+                also(name, features_NF)
+
+
+@torch.no_grad()
+def calibrate_fusion(
+    fusion: GatedFusion, encoder: Encoder, reader: WindowReader, night_ids: Sequence[str], seed: int
+) -> None:
+    """Give the fusion what an encoder as it is tells of an hour of some training nights, scored or not."""
+    encoder.eval()
+    for name, view in _hours(reader, night_ids, seed, encoder.config.modalities):
+        told_ND = encoder([(name, view)])[0].tokens_BLD[view.valid_BL]
+        if len(told_ND) > 1:
+            fusion.maps.calibrate(encoder.config.modalities.index(name), told_ND)
+
+
+def _hours(
+    reader: WindowReader, night_ids: Sequence[str], seed: int, modalities: Sequence[str]
+) -> Iterator[tuple[str, View]]:
+    """(modality, view of an hour of each of some nights that hold it), on the CPU."""
     draw = np.random.default_rng([seed, 0xCA1])
     nights = [str(night_id) for night_id in draw.permutation(np.array(night_ids))]
-    for name in encoder.config.modalities if modalities is None else modalities:
+    for name in modalities:
         holders = [night_id for night_id in nights if name in reader.store.row(night_id).signals][:MAX_NIGHTS]
         if not holders:
             continue
@@ -44,10 +70,4 @@ def calibrate(
             Window(row.night_id, int(draw.integers(row.n_tokens - length + 1)), length)
             for row, length in zip(rows, lengths, strict=True)
         ]
-        view = reader.view(windows, name, max(lengths)).to(torch.device("cpu"))
-        valid_NS = view.values_BLS[view.valid_BL]
-        if len(valid_NS) > 1:
-            features_NF = valid_NS if view.are_features else encoder.front_end(name, valid_NS)
-            encoder.tokenizer(name).calibrate(features_NF)
-            if also is not None:
-                also(name, features_NF)
+        yield name, reader.view(windows, name, max(lengths)).to(torch.device("cpu"))

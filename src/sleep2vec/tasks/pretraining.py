@@ -1,6 +1,7 @@
 """Pretraining: align the simultaneous signals of a night, or learn by another objective on the same footing."""
 
 from collections.abc import Mapping
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -42,5 +43,5 @@ def alignment_loss(
     module: nn.Module, batch: PairBatch, config: AlignmentConfig, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """The objective that the recipe names, of one batch or of this process's share of it."""
-    loss = OBJECTIVES[config.objective].loss(module, batch, config, generator)
+    loss = OBJECTIVES[config.objective].loss(cast(Aligner, module), batch, config, generator)
     return loss, {f"train/loss_{'_'.join(batch.modalities)}": float(loss.detach())}
