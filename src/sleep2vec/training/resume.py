@@ -4,6 +4,7 @@ The tensors are whole, whatever the number of processes: a run goes on with any 
 """
 
 import json
+import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -46,10 +47,22 @@ def save_state(folder: Path, state: State) -> None:
     save_tensors(new / "average.safetensors", state.average)
     save_tensors(new / "optimizer.safetensors", state.optimizer)
     (new / "progress.json").write_text(json.dumps(dict(state.facts)))
+    _settle(new)
     (new / "complete").touch()
+    _settle(new)
     for old in folder.glob("state-*"):
         if old != new:
             shutil.rmtree(old, ignore_errors=True)
+
+
+def _settle(folder: Path) -> None:
+    """Wait until the disk has the files of a folder: a power cut must not leave a mark on what is not there."""
+    for path in (*folder.iterdir(), folder):
+        descriptor = os.open(path, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
 
 
 def newest_state(folder: Path) -> Path | None:
