@@ -1,1 +1,1 @@
-"""How good an answer is: functions of arrays, nothing but numpy."""
+"""How good an answer is, and what a night amounts to: functions of arrays, nothing but numpy, scipy and probes."""

@@ -5,7 +5,6 @@ Apneas count by both.
 """
 
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,9 +12,9 @@ from numpy.typing import NDArray
 from sleep2vec.simulation.arousals import Arousal
 from sleep2vec.simulation.oxygen import desaturation_of
 from sleep2vec.simulation.respiratory_events import RespiratoryEvent, RespiratoryKind, with_following
+from sleep2vec.vocabulary.events import HypopneaRule
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 
-HypopneaRule = Literal["1A", "1B"]
 _AROUSAL_WITHIN_S = 5.0  # of the end of the event
 
 

@@ -22,12 +22,12 @@ from sleep2vec.simulation.outcomes import draw_outcomes
 from sleep2vec.simulation.oxygen import find_desaturations, saturate
 from sleep2vec.simulation.person import Person
 from sleep2vec.simulation.respiratory_events import draw_respiratory_events
-from sleep2vec.simulation.scored_breathing import HypopneaRule, ScoredBreathing, ahi_per_hour, score_breathing
+from sleep2vec.simulation.scored_breathing import ScoredBreathing, ahi_per_hour, score_breathing
 from sleep2vec.simulation.scorer import score_stages
 from sleep2vec.simulation.sensors import Body, record_channel
 from sleep2vec.simulation.sites import Channel, Site, site_named
 from sleep2vec.vocabulary.errors import UsageError
-from sleep2vec.vocabulary.events import Event
+from sleep2vec.vocabulary.events import Event, HypopneaRule
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 from sleep2vec.vocabulary.recording import Recording, Signal
 from sleep2vec.vocabulary.stages import Hypnogram, StageSpan

@@ -17,6 +17,12 @@ EventKind = Literal[
     "lights_off",
     "lights_on",
 ]
+APNEAS: tuple[EventKind, ...] = ("obstructive_apnea", "central_apnea", "mixed_apnea", "apnea")
+APNEAS_AND_HYPOPNEAS: tuple[EventKind, ...] = (*APNEAS, "hypopnea")
+"""What the AHI counts."""
+
+HypopneaRule = Literal["1A", "1B"]
+"""Which hypopneas count (AASM Manual): with a desaturation of 3 % or an arousal (1A), or with one of 4 % (1B)."""
 
 
 @dataclass(frozen=True)
@@ -34,3 +40,7 @@ class Event:
     onset_s: float
     duration_s: float
     text: str = ""
+
+    @property
+    def end_s(self) -> float:
+        return self.onset_s + self.duration_s
