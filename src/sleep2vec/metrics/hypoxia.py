@@ -21,7 +21,8 @@ BASELINE_S = 100.0
 """The saturation before an event is the highest of this long before its end (Azarbarzin et al.)."""
 REACH_S = 120.0
 """The mean course of the saturation is looked at this far before and after the ends of events."""
-_PEAK_SHARE = 0.95
+_SMOOTH_S = 15.0
+_PEAK_SHARE = 1 / 3
 _LEAST_READABLE = 0.5  # of an event's window and of its baseline; with less its area is not known
 
 
@@ -83,10 +84,10 @@ def hypoxic_burden(
     """The hypoxic burden of Azarbarzin et al. (2019).
 
     1. The saturation from 120 s before to 120 s after the end of every event is averaged over the events.
-    2. From the lowest point of that mean course at or after the end, the window reaches back to the peak before it, and
-       on to the peak after it: one person's own delay and length of a desaturation. (Where events are far apart the
-       course is flat beside the desaturation and its peak a ripple anywhere. Ours: a side's peak is where, outward from
-       the lowest point, the course has made 95 % of its rise to its highest.)
+    2. The mean course is smoothed (ours: a moving mean of 15 s). From its lowest point at or after the end, the window
+       reaches back to the peak before it and on to the peak after it: one person's own delay and length of a
+       desaturation. (Ours: the nearest peak that has made a third of the rise to the highest, so that a ripple at the
+       bottom is none.)
     3. An event's baseline is its highest saturation in the 100 s before its end.
     4. Its burden is the area between baseline and saturation within the window, where the saturation is lower.
     5. The sum over events, in % min, is divided by the hours of sleep.
@@ -116,7 +117,7 @@ def hypoxic_burden(
     ends_E = np.round((np.array([event.end_s for event in counted]) - grid_start_s) * rate_hz).astype(int)
     padded = np.pad(spo2, reach, constant_values=np.nan)
     around_EW = padded[np.clip(ends_E, 0, len(spo2) - 1)[:, None] + np.arange(2 * reach + 1)]
-    first, last = _window(around_EW, reach)
+    first, last = _window(around_EW, reach, round(_SMOOTH_S * rate_hz))
     before_EW, window_EW = around_EW[:, reach - round(BASELINE_S * rate_hz) : reach + 1], around_EW[:, first : last + 1]
     measured_E = np.minimum(*(np.isfinite(part).mean(axis=1) for part in (before_EW, window_EW))) >= _LEAST_READABLE
     n_measured = int(np.count_nonzero(measured_E))
@@ -129,19 +130,31 @@ def hypoxic_burden(
     return HypoxicBurden(area_percent_min * len(counted) / hours, window_s, len(counted), n_measured)
 
 
-def _window(around_EW: NDArray[np.float64], centre: int) -> tuple[int, int]:
+def _window(around_EW: NDArray[np.float64], centre: int, smooth: int) -> tuple[int, int]:
     """First and last sample of the window, from the mean course of the saturation around the ends of events."""
     read_W = np.isfinite(around_EW).sum(axis=0)
-    course_W = np.where(read_W > 0, np.nansum(around_EW, axis=0) / np.maximum(read_W, 1), np.nan)
-    if not np.isfinite(course_W[centre:]).any() or not np.isfinite(course_W[: centre + 1]).any():
-        return 0, len(course_W) - 1
-    low = centre + int(np.nanargmin(course_W[centre:]))
+    known = np.flatnonzero(read_W)
+    if not known.size:
+        return 0, len(read_W) - 1
+    mean_W = np.nansum(around_EW, axis=0) / np.maximum(read_W, 1)
+    # Where no event's saturation could be read the nearest known stands.
+    course_W = _moving_mean(np.interp(np.arange(len(mean_W)), known, mean_W[known]), smooth)
+    low = centre + int(course_W[centre:].argmin())
     return low - _steps_to_peak(course_W[low::-1]), low + _steps_to_peak(course_W[low:])
 
 
 def _steps_to_peak(course_W: NDArray[np.float64]) -> int:
-    rise = float(np.nanmax(course_W)) - course_W[0]
-    return int(np.flatnonzero(course_W >= course_W[0] + _PEAK_SHARE * rise)[0])
+    """Samples from the first, the lowest, to the nearest peak; where none is, to the highest point."""
+    level = course_W[0] + _PEAK_SHARE * (float(course_W.max()) - course_W[0])
+    inner_W = course_W[1:-1]
+    peaks = np.flatnonzero((inner_W >= course_W[:-2]) & (inner_W > course_W[2:]) & (inner_W >= level))
+    return 1 + int(peaks[0]) if peaks.size else int(np.argmax(course_W))
+
+
+def _moving_mean(course_W: NDArray[np.float64], width: int) -> NDArray[np.float64]:
+    half = width // 2
+    padded = np.pad(course_W, half, mode="edge")
+    return np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
 
 
 def _on_grid(spo2_N: ArrayLike, valid_N: ArrayLike | None, slept_N: NDArray[np.bool_]) -> NDArray[np.float64]:
