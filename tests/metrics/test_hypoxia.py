@@ -14,7 +14,7 @@ ASLEEP = np.full(120, 2.0)  # one hour
 def dips(ends_s, depth=6.0, level=96.0, seconds=3600):
     """A triangle after the end of every event: down from the end for 20 s, up for 20 s."""
     t = np.arange(seconds * HZ) / HZ
-    return level - sum(depth * np.clip(1 - np.abs(t - end_s - 20) / 20, 0, None) for end_s in ends_s)
+    return level - depth * np.sum([np.clip(1 - np.abs(t - end_s - 20) / 20, 0, None) for end_s in [*ends_s, -99]], 0)
 
 
 def apneas(ends_s):

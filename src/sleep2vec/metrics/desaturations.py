@@ -158,7 +158,7 @@ def _falls(spo2_N: NDArray[np.float64], rate_hz: float) -> Iterator[tuple[int, i
         level = spo2_N[top] - _RIPPLE_PERCENT
         turns.append((top + int(np.flatnonzero(spo2_N[top : low + 1] >= level)[-1]), low, float(spo2_N[top])))
     following = [*(onset for onset, _, _ in turns[1:]), len(spo2_N) - 1]
-    for (onset, low, baseline), last in zip(turns, following, strict=True):
+    for (onset, low, baseline), last in zip(turns, following, strict=False):
         last = min(last, max(onset + round(LONGEST_S * rate_hz), low))
         rise_N = spo2_N[low : last + 1]
         back = np.flatnonzero(rise_N >= baseline - _RECOVERED_PERCENT - _ROUNDING_PERCENT)

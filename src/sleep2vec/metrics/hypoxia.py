@@ -147,14 +147,16 @@ def _steps_to_peak(course_W: NDArray[np.float64]) -> int:
     """Samples from the first, the lowest, to the nearest peak; where none is, to the highest point."""
     level = course_W[0] + _PEAK_SHARE * (float(course_W.max()) - course_W[0])
     inner_W = course_W[1:-1]
-    peaks = np.flatnonzero((inner_W >= course_W[:-2]) & (inner_W > course_W[2:]) & (inner_W >= level))
+    peaks = np.flatnonzero((inner_W > course_W[:-2]) & (inner_W >= course_W[2:]) & (inner_W >= level))
     return 1 + int(peaks[0]) if peaks.size else int(np.argmax(course_W))
 
 
 def _moving_mean(course_W: NDArray[np.float64], width: int) -> NDArray[np.float64]:
     half = width // 2
     padded = np.pad(course_W, half, mode="edge")
-    return np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid")
+    return np.convolve(padded, np.full(2 * half + 1, 1 / (2 * half + 1)), mode="valid").round(
+        6
+    )  # a flat course is flat
 
 
 def _on_grid(spo2_N: ArrayLike, valid_N: ArrayLike | None, slept_N: NDArray[np.bool_]) -> NDArray[np.float64]:
