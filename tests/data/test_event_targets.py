@@ -88,7 +88,7 @@ def test_what_nobody_scored_is_unknown_and_not_nothing():
 
 
 def test_a_cohorts_habit_answers_for_somebody_who_has_none():
-    """Three nights with arousals and apneas, one with arousals alone, two without any event, one desaturation in all."""
+    """Three nights with arousals and apneas, one with arousals alone, two without any event; one desaturation."""
     nights = [{"arousal": 5, "hypopnea": 9}] * 2 + [
         {"arousal": 5, "apnea": 1, "desaturation": 1},
         {"arousal": 4},

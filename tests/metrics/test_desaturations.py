@@ -48,7 +48,7 @@ def test_three_and_four_percent_are_at_least(lowest, is_3, is_4):
 
 
 def test_a_slow_drift_is_no_desaturation_and_a_ripple_no_second_one():
-    assert depths(trace((0, 97), (600, 88), (700, 88))) == []  # 1.8 % in 120 s
+    assert depths(trace((0, 97), (600, 88), (700, 88))) == []  # 1.5 % in 100 s
     assert depths(trace((0, 96), (60, 96), (80, 90), (84, 91), (90, 89), (110, 96), (200, 96))) == [7.0]
 
 
