@@ -76,6 +76,16 @@ def test_parts_of_a_night_are_labelled_as_the_whole(events, looked_at, cut, grid
     assert np.isnan(whole.arousal_S).all()
 
 
+def test_what_is_an_apnea_is_no_hypopnea():
+    """In whatever order: an obstructive apnea stands, over an untyped one, over a hypopnea."""
+    events = [Event("obstructive_apnea", 5.0, 5.0), Event("apnea", 3.0, 12.0), Event("hypopnea", 8.0, 20.0)]
+    for order in (events, events[::-1]):
+        label = event_targets(order, 1, answered=("respiratory",)).respiratory_S
+        assert (
+            label.tolist() == [0.0] * 3 + [UNTYPED_APNEA] * 2 + [1.0] * 5 + [UNTYPED_APNEA] * 5 + [4.0] * 13 + [0.0] * 2
+        )
+
+
 def test_what_nobody_scored_is_unknown_and_not_nothing():
     night = {"obstructive_apnea": 12, "hypopnea": 30, "lights_off": 1}
     assert scored_questions(night) == {"respiratory"}

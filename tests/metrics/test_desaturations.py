@@ -52,6 +52,11 @@ def test_a_slow_drift_is_no_desaturation_and_a_ripple_no_second_one():
     assert depths(trace((0, 96), (60, 96), (80, 90), (84, 91), (90, 89), (110, 96), (200, 96))) == [7.0]
 
 
+def test_the_nadir_is_where_it_is_lowest_first():
+    (fall,) = find_desaturations(trace((0, 96), (60, 96), (80, 90), (95, 90), (110, 96), (200, 96)))
+    assert fall.nadir_s == 80.0
+
+
 def test_a_second_fall_falls_from_where_the_first_had_risen_to():
     """96, 86, 92, 88, 95: the second, 4 % from 92, begins before the saturation is back."""
     first, second = find_desaturations(trace((0, 96), (60, 96), (80, 86), (95, 92), (110, 88), (140, 95), (200, 95)))

@@ -102,8 +102,8 @@ def test_by_hand():
     assert match_events([event(10, 20)], [event(20, 20)], 0.334).pairs == ()
     # Those that touch share no time, and neither does a mark.
     assert match_events([event(10, 20)], [event(30, 20), event(15, 0)]).made_up == (0, 1)
-    # The first comes first is not enough: 1-1 and 0-0 make two pairs, 0-1 alone would make one.
-    assert match_events([event(0, 10), event(8, 30)], [event(0, 3), event(5, 6)]).pairs == ((0, 0), (1, 1))
+    # The pair that shares most (15 s) would leave two events alone; 2 s and 3 s make two pairs.
+    assert match_events([event(0, 20), event(20, 10)], [event(5, 18), event(0, 2)]).pairs == ((0, 1), (1, 0))
 
 
 def test_kinds_are_scored_by_themselves_and_together():

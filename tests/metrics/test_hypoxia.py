@@ -38,6 +38,13 @@ def test_triangles_have_half_base_times_height(every_s, depth):
     assert again.percent_min_per_hour == pytest.approx(len(asleep_s) * 20 * depth / 60 * 2, rel=0.03)
 
 
+def test_in_trains_of_events_the_window_is_one_cycle():
+    """Eight events, one every 35 s: the saturation is highest before and after the train, and peaks between events."""
+    ends_s = np.concatenate([start + 35.0 * np.arange(8) for start in range(150, 3000, 400)])
+    burden = hypoxic_burden(apneas(ends_s), dips(ends_s), ASLEEP)
+    assert np.diff(burden.window_s) == pytest.approx(35, abs=3)
+
+
 def test_each_person_has_a_window_of_his_own():
     """Blood that arrives 15 s later moves the window by 15 s, and the burden not at all."""
     ends_s = np.arange(150, 3400, 120, dtype=float)

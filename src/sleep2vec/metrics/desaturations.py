@@ -2,8 +2,8 @@
 
 The AASM Manual asks for a fall of 3 % (or 4 %) "from pre-event baseline" and defines no algorithm. Ours:
 
-- The baseline is the highest reading of the last 100 s, since the desaturation before: a slow drift is no fall. (As long
-  as that of Azarbarzin et al. (2019), European Heart Journal 40:1149, for the hypoxic burden.)
+- The baseline is the highest reading of the last 100 s, since the desaturation before: a slow drift is no fall. (As
+  long as that of Azarbarzin et al. (2019), European Heart Journal 40:1149, for the hypoxic burden.)
 - A desaturation begins where the saturation leaves that level by more than 0.5 % for good, and is there once it is 3 %
   below. Its nadir is the first lowest reading.
 - It is over once the saturation has risen from the nadir by half the drop, or by 3 % where that is less: what falls
