@@ -1,1 +1,1 @@
-"""How good an answer is: functions of arrays, nothing but numpy."""
+"""How good an answer is: functions of arrays, nothing but numpy, and scipy for quantiles and a minimum."""

@@ -116,9 +116,7 @@ def negative_log_likelihood(labels_N: ArrayLike, probabilities: ArrayLike) -> fl
         return float(-np.log(given).mean())
 
 
-def negative_log_likelihood_of_logits(
-    labels_N: ArrayLike, logits: ArrayLike, temperature: float = 1.0
-) -> float | None:
+def negative_log_likelihood_of_logits(labels_N: ArrayLike, logits: ArrayLike, temperature: float = 1.0) -> float | None:
     """`negative_log_likelihood` of ``logits / temperature``; finite however large the logits.
 
     Args:

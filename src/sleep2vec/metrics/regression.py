@@ -45,7 +45,7 @@ class BlandAltman:
         bias: Mean difference, predicted minus true.
         bias_interval: Its confidence interval.
         spread: Standard deviation of the differences (n - 1).
-        lower_limit, upper_limit: Limits of agreement: bias minus and plus 1.96 standard deviations (at a level of 0.95).
+        lower_limit, upper_limit: Limits of agreement: bias -+ 1.96 standard deviations (at a level of 0.95).
         lower_interval, upper_interval: Confidence interval of each limit.
         level: Share of differences between the limits, were they normal; of the intervals too.
     """
@@ -142,7 +142,7 @@ def icc(ratings_NR: ArrayLike) -> float | None:
     of_people = n_raters * float(np.square(people).sum()) / (n - 1)
     of_raters = n * float(np.square(raters).sum()) / (n_raters - 1)
     of_rest = float(np.square(centred - people - raters).sum()) / ((n - 1) * (n_raters - 1))
-    total = of_people + (n_raters - 1) * of_rest + n_raters / n * (of_raters - of_rest)
+    total: float = of_people + (n_raters - 1) * of_rest + n_raters / n * (of_raters - of_rest)
     # The total of two people who swap their numbers is 0; rounding may leave a trace of the parts.
     if total <= 1e-12 * (of_people + of_raters + of_rest):
         return None

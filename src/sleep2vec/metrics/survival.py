@@ -7,8 +7,10 @@ undefined is None, or NaN in an array.
 
 References:
     Kaplan & Meier (1958), JASA 53:457-481; Greenwood (1926); Kalbfleisch & Prentice (1980) for the log-log interval.
-    Harrell, Lee & Mark (1996), Statistics in Medicine 15:361-387. Uno et al. (2011), Statistics in Medicine 30:1105-1117.
-    Graf et al. (1999), Statistics in Medicine 18:2529-2545; Gerds & Schumacher (2006), Biometrical Journal 48:1029-1040.
+    Harrell, Lee & Mark (1996), Statistics in Medicine 15:361-387 (c).
+    Uno et al. (2011), Statistics in Medicine 30:1105-1117 (c by inverse weights).
+    Graf et al. (1999), Statistics in Medicine 18:2529-2545 (Brier score by inverse weights); Gerds & Schumacher (2006),
+        Biometrical Journal 48:1029-1040 (the weight of an event is that just before it).
 """
 
 from dataclasses import dataclass
@@ -77,7 +79,7 @@ def kaplan_meier(time_N: ArrayLike, event_N: ArrayLike, level: float = 0.95) -> 
         raise UsageError(f"a level lies between 0 and 1, got {level:g}.")
     time, event = _known(time_N, event_N)
     times_K, events_K, at_risk_K = _table(time, event)
-    survival_K = np.cumprod(1 - events_K / at_risk_K)
+    survival_K: Floats = np.cumprod(1 - events_K / at_risk_K, dtype=np.float64)
     left_K = at_risk_K - events_K
     with np.errstate(divide="ignore", invalid="ignore"):
         greenwood_K = np.cumsum(np.where(events_K > 0, events_K / (at_risk_K * left_K), 0.0))
