@@ -142,11 +142,11 @@ def icc(ratings_NR: ArrayLike) -> float | None:
     of_people = n_raters * float(np.square(people).sum()) / (n - 1)
     of_raters = n * float(np.square(raters).sum()) / (n_raters - 1)
     of_rest = float(np.square(centred - people - raters).sum()) / ((n - 1) * (n_raters - 1))
-    total: float = of_people + (n_raters - 1) * of_rest + n_raters / n * (of_raters - of_rest)
+    total = of_people + (n_raters - 1) * of_rest + n_raters / n * (of_raters - of_rest)
     # The total of two people who swap their numbers is 0; rounding may leave a trace of the parts.
     if total <= 1e-12 * (of_people + of_raters + of_rest):
         return None
-    return (of_people - of_rest) / total
+    return float((of_people - of_rest) / total)
 
 
 def bland_altman(truth_N: ArrayLike, predicted_N: ArrayLike, level: float = 0.95) -> BlandAltman | None:
