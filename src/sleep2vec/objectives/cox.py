@@ -1,8 +1,8 @@
 """Proportional hazards: who has the event sooner, and the chance of being free of it at a time.
 
-Dimension letters: B people of a batch, N people, E events, K distinct times with an event, T times asked for. A hazard is
-``exp(log_hazard)`` times one that all share. Times are in one unit, whichever; a row whose time or event is NaN counts
-nowhere. Who is censored at a time was still at risk at it.
+Dimension letters: B people of a batch, N people, E events, K distinct times with an event, T times asked for. A hazard
+is ``exp(log_hazard)`` times one that all share. Times are in one unit, whichever; a row whose time or event is NaN
+counts nowhere. Who is censored at a time was still at risk at it.
 
 References:
     Cox (1972), JRSS B 34:187-220. Efron (1977), JASA 72:557-565 (ties). Breslow (1972), JRSS B 34:216-217 (baseline).
