@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from sleep2vec.metrics.abstention import operating_point, risk_coverage
@@ -19,6 +19,7 @@ ANSWERS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(ANSWERS, st.floats(0, 1))
 def test_the_curve_counts_who_answers_at_each_threshold(answers, wanted):
     """The definition, one threshold after the other; the chosen one is the boldest of those that are good enough."""
@@ -32,6 +33,8 @@ def test_the_curve_counts_who_answers_at_each_threshold(answers, wanted):
         assert curve.risk_K[place] == pytest.approx(np.mean(answered), abs=1e-12)
         if curve.risk_K[place] <= wanted:
             good_enough.append((len(answered) / len(known), threshold))
+    of_each = [curve.risk_K[curve.threshold_K.tolist().index(sure)] for _, sure in known]
+    assert curve.area == (pytest.approx(np.mean(of_each), abs=1e-12) if known else None)
     chosen = operating_point(curve, wanted)
     assert (chosen is None) == (not good_enough)
     if chosen is not None:

@@ -4,7 +4,7 @@ import math
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 from sklearn.calibration import calibration_curve
@@ -39,6 +39,7 @@ def nights(seed, n=40, n_classes=5, spread=2.0):
     return codes, logits, ~np.isnan(codes) & ~np.isnan(logits).any(axis=1)
 
 
+@settings(deadline=None)
 @given(PEOPLE, st.integers(1, 12))
 def test_the_table_of_one_label_is_scikit_learns(people, n_bins):
     labels, stated = (np.array(column) for column in zip(*people, strict=True))
@@ -57,6 +58,7 @@ def test_the_table_of_one_label_is_scikit_learns(people, n_bins):
     assert table.error == pytest.approx(gaps.sum() / known.sum(), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(SEEDS, st.integers(1, 12))
 def test_the_table_of_classes_is_that_of_the_likeliest(seed, n_bins):
     """scikit-learn asked whether the likeliest class, stated so surely, was right."""
@@ -89,6 +91,7 @@ def test_calibrated_people_have_no_error_and_sharpened_ones_the_error_of_their_s
     assert calibration_error(labels, stated, 100) == pytest.approx(np.abs(stated - true).mean(), abs=0.005)
 
 
+@settings(deadline=None)
 @given(PEOPLE)
 def test_brier_of_one_label_is_scikit_learns(people):
     labels, stated = (np.array(column) for column in zip(*people, strict=True))
@@ -97,6 +100,7 @@ def test_brier_of_one_label_is_scikit_learns(people):
     assert brier(labels, stated) == (None if theirs is None else pytest.approx(theirs, abs=1e-12))
 
 
+@settings(deadline=None)
 @given(SEEDS)
 def test_scores_of_classes_are_scikit_learns(seed):
     codes, logits, known = nights(seed)
@@ -138,6 +142,7 @@ def test_the_temperature_that_made_the_labels_is_found(true_temperature):
     assert calibration_error(codes, tempered(logits, true_temperature)) < 0.006
 
 
+@settings(deadline=None)
 @given(SEEDS, st.floats(0.01, 300), st.booleans())
 def test_no_temperature_is_better_than_the_fitted_one(seed, spread, of_one_label):
     """Against a grid of 400 temperatures, and 1 among them."""

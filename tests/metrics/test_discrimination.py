@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn import metrics as sklearn_metrics
 
@@ -14,6 +14,7 @@ SCORES = st.sampled_from([-2.0, -0.5, 0.0, 0.1, 0.2, 3.0, 1e9, np.nan]) | st.flo
 PEOPLE = st.lists(st.tuples(LABELS, SCORES), min_size=1, max_size=60)
 
 
+@settings(deadline=None)
 @given(PEOPLE)
 def test_agrees_with_scikit_learn_where_both_are_known(people):
     labels, scores = (np.array(column) for column in zip(*people, strict=True))
@@ -26,6 +27,7 @@ def test_agrees_with_scikit_learn_where_both_are_known(people):
     assert auprc(labels, scores) == pytest.approx(sklearn_metrics.average_precision_score(*pair), abs=1e-12)
 
 
+@settings(deadline=None)
 @given(PEOPLE)
 def test_the_area_is_the_share_of_pairs_in_order(people):
     """Hanley and McNeil's definition, one pair after the other; what is equal is half."""
@@ -36,6 +38,7 @@ def test_the_area_is_the_share_of_pairs_in_order(people):
     assert ours == (None if not pairs else pytest.approx(sum(pairs) / len(pairs), abs=1e-12))
 
 
+@settings(deadline=None)
 @given(PEOPLE)
 def test_the_opposite_score_has_the_opposite_area(people):
     labels, scores = (np.array(column) for column in zip(*people, strict=True))
@@ -64,6 +67,7 @@ def test_the_area_of_two_normal_populations_has_a_closed_form():
     assert auroc(labels, scores) == pytest.approx(0.76025, abs=4 * 0.0024)
 
 
+@settings(deadline=None)
 @given(st.integers(0, 10_000))
 def test_several_labels_are_each_judged_alone(seed):
     """The macro mean is scikit-learn's mean over those labels that scikit-learn can judge."""
