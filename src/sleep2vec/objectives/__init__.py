@@ -1,6 +1,7 @@
 """What training minimises: pure functions of tensors that return a scalar."""
 
 from sleep2vec.objectives.classification import masked_cross_entropy
+from sleep2vec.objectives.cox import Baseline, breslow_baseline, cox_loss, log_cumulative_hazard, survival_probability
 from sleep2vec.objectives.dash_infonce import dash_infonce, infonce
 from sleep2vec.objectives.gathering import Gathering
 from sleep2vec.objectives.leave_one_out import leave_one_out
@@ -9,14 +10,19 @@ from sleep2vec.objectives.reconstruction import reconstruction
 from sleep2vec.objectives.temporal_negatives import TemporalNegatives
 
 __all__ = [
+    "Baseline",
     "Gathering",
     "SameNight",
     "TemporalNegatives",
+    "breslow_baseline",
+    "cox_loss",
     "dash_infonce",
     "infonce",
     "leave_one_out",
+    "log_cumulative_hazard",
     "masked_cross_entropy",
     "negative_weights",
     "reconstruction",
     "same_person",
+    "survival_probability",
 ]
