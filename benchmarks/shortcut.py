@@ -144,8 +144,10 @@ def figures(found: dict[str, list[dict[str, float] | None]]) -> dict[str, dict[s
             if values:
                 told[name][arm] = over_seeds(values)
         for one, other in COMPARED:
-            pairs = [(a[name], b[name]) for a, b in zip(found[one], found[other], strict=True) if a and b]
-            if pairs and name in (found[one][0] or {}):
+            both = zip(found[one], found[other], strict=True)
+            # A seed may have drawn judges among whom nobody has a diagnosis.
+            pairs = [(a[name], b[name]) for a, b in both if a and b and name in a and name in b]
+            if pairs:
                 told[name][f"{one} - {other}"] = over_seeds([a - b for a, b in pairs])
     return told
 
