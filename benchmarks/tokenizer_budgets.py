@@ -57,7 +57,7 @@ Kappas = dict[str, dict[str, list[float]]]
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--store", type=Path, help="of scored nights; without one 28 of 4 h are simulated")
+    parser.add_argument("--store", type=Path, help="of scored nights; without one 40 of 4 h are simulated")
     parser.add_argument("--tokenizers", nargs="+", default=list(TOKENIZERS), choices=list(TOKENIZERS))
     parser.add_argument("--staging-s", type=float, default=12.0, help="CPU-seconds of each supervised training")
     parser.add_argument("--pretraining-s", type=float, default=20.0, help="CPU-seconds of each pretraining")
@@ -74,7 +74,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="tokenizers-") as scratch:
         if options.store is None:
             options.store = Path(scratch) / "store"
-            simulate_to_store(options.store, 28, 0, 4.0, workers=os.cpu_count() or 1)
+            simulate_to_store(options.store, 40, 0, 4.0, workers=os.cpu_count() or 1)
         kappas, steps = run(Store(options.store), options, Path(scratch))
     print(table(kappas, steps))
     if options.json:
@@ -140,9 +140,10 @@ def drawn_nights(store: Store, options: argparse.Namespace, seed: int) -> tuple[
     rows = [row for row in store.rows if row.n_scored_tokens > 0 and all(m in row.signals for m in PRETRAINED_ON)]
     for row in rows:
         by_person.setdefault(row.person, row.night_id)
-    nights = random.Random(seed).sample(
-        sorted(by_person.values()), options.labelled + options.unlabelled + options.judged
-    )
+    n = options.labelled + options.unlabelled + options.judged
+    if len(by_person) < n:
+        raise SystemExit(f"{store.path} holds {len(by_person)} people with stages and {PRETRAINED_ON}; {n} are needed.")
+    nights = random.Random(seed).sample(sorted(by_person.values()), n)
     a, b = options.labelled, options.labelled + options.unlabelled
     return nights[:a], nights[a:b], nights[b:]
 
