@@ -1,6 +1,8 @@
 """Indices and the rules for hypopneas, judged by hand from the AASM's text and by the simulator's own counting."""
 
-from dataclasses import replace
+import json
+from dataclasses import asdict, replace
+from fractions import Fraction
 
 import numpy as np
 import pytest
@@ -118,11 +120,28 @@ def test_on_the_back_by_hand():
         breathing_indices(EVENTS, STAGES, rule="as scored", hypnogram="scored", supine_L=[1.0])
 
 
+@pytest.mark.parametrize(("cutoff", "severity"), [(5, "mild"), (15, "moderate"), (30, "severe")])
+def test_an_index_of_just_a_cutoff_is_just_that(cutoff, severity):
+    """Fractions as judge: every night whose tokens allow a whole number of events at the cut-off."""
+    for n_tokens in range(1, 1500):
+        n_events = Fraction(cutoff * n_tokens * 30, 3600)
+        if n_events.denominator == 1:
+            events = [hypopnea(0.0)] * int(n_events)
+            told = breathing_indices(events, np.full(n_tokens, 2.0), rule="as scored", hypnogram="scored")
+            assert (told.ahi, told.severity) == (cutoff, severity)
+
+
 @pytest.mark.parametrize("stages", [np.zeros(240), np.full(240, np.nan)])
 def test_without_sleep_nothing_is_defined(stages):
     found = breathing_indices(EVENTS, stages, rule="1A", hypnogram="scored", desaturations=[], arousals=[])
     assert found.sleep_hours == 0
     assert {found.ahi, found.ai, found.hi, found.oai, found.cai, found.mai, found.ahi_rem, found.severity} == {None}
+
+
+def test_indices_can_be_written_as_json():
+    """Also those that are counted in arrays."""
+    told = breathing_indices([hypopnea(30.0)], np.full(60, 2.0), rule="1B", hypnogram="scored")
+    assert json.loads(json.dumps(asdict(told)))["n_unjudged_hypopneas"] == 1
 
 
 def test_without_an_oximeter_apneas_count_and_the_ahi_is_unknown():

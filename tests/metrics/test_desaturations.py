@@ -82,6 +82,13 @@ def test_what_cannot_be_read_ends_a_desaturation_and_is_never_bridged():
     assert depths(half) == []
 
 
+def test_a_fall_that_stays_at_its_nadir_until_the_oximeter_is_lost_lasts_until_then():
+    """As an oximeter of whole percents tells it."""
+    spo2 = np.repeat([96.0, 92.0], [60 * HZ, 40 * HZ])
+    (fall,) = find_desaturations(np.append(spo2, np.full(60 * HZ, np.nan)))
+    assert (fall.nadir_s, fall.end_s, fall.recovered) == (60.0, 100.0 - 1 / HZ, False)
+
+
 def test_low_saturation_that_stays_low_ends_after_three_minutes():
     (fall,) = find_desaturations(trace((0, 96), (60, 96), (80, 90), (900, 90)))
     assert not fall.recovered

@@ -16,12 +16,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from sleep2vec.metrics.desaturations import Desaturation
-from sleep2vec.metrics.event_stages import asleep, event_tokens
+from sleep2vec.metrics.event_stages import asleep, event_tokens, per_hour, sleep_hours
 from sleep2vec.metrics.hypopneas import counting
 from sleep2vec.metrics.severity import Population, Severity, severity
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.events import APNEAS, APNEAS_AND_HYPOPNEAS, Event
-from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 from sleep2vec.vocabulary.stages import FIVE
 
 Rule = Literal["1A", "1B", "as scored"]
@@ -101,40 +100,35 @@ def breathing_indices(
         counts = counting(breathing, rule, desaturations, arousals, spo2_valid_L, grid_start_s)
     token_E = event_tokens(breathing, stages_L, grid_start_s)
     counted_E = np.array([bool(count) for count in counts], dtype=bool) & (token_E >= 0)
-    n_unjudged = sum(count is None and token >= 0 for count, token in zip(counts, token_E, strict=True))
+    n_unjudged = sum(count is None and token >= 0 for count, token in zip(counts, token_E.tolist(), strict=True))
     blind = bool(n_unjudged) and desaturations is None
     kind_E = np.array([event.kind or "" for event in breathing], dtype=object)
 
-    def per_hour(kinds: Sequence[str], where_L: NDArray[np.bool_] = slept_L) -> float | None:
-        hours = _hours(where_L & slept_L)
+    def index(kinds: Sequence[str], where_L: NDArray[np.bool_] = slept_L) -> float | None:
         # Token -1 (not in sleep) is not counted, whatever the last token is.
         n = int(np.count_nonzero(counted_E & np.isin(kind_E, kinds) & _at(where_L, token_E)))
-        return None if not hours or (blind and "hypopnea" in kinds) else n / hours
+        return None if blind and "hypopnea" in kinds else per_hour(n, where_L & slept_L)
 
     stages = np.asarray(stages_L, dtype=float)
-    ahi = per_hour(APNEAS_AND_HYPOPNEAS)
+    ahi = index(APNEAS_AND_HYPOPNEAS)
     return BreathingIndices(
         rule=rule,
         hypnogram=hypnogram,
         population=population,
-        sleep_hours=_hours(slept_L),
+        sleep_hours=sleep_hours(stages_L),
         ahi=ahi,
-        ai=per_hour(APNEAS),
-        hi=per_hour(("hypopnea",)),
-        oai=per_hour(("obstructive_apnea",)),
-        cai=per_hour(("central_apnea",)),
-        mai=per_hour(("mixed_apnea",)),
-        ahi_rem=per_hour(APNEAS_AND_HYPOPNEAS, stages == _REM),
-        ahi_nrem=per_hour(APNEAS_AND_HYPOPNEAS, slept_L & (stages != _REM)),
-        ahi_supine=None if supine_L is None else per_hour(APNEAS_AND_HYPOPNEAS, _on_back(supine_L, len(slept_L))),
+        ai=index(APNEAS),
+        hi=index(("hypopnea",)),
+        oai=index(("obstructive_apnea",)),
+        cai=index(("central_apnea",)),
+        mai=index(("mixed_apnea",)),
+        ahi_rem=index(APNEAS_AND_HYPOPNEAS, stages == _REM),
+        ahi_nrem=index(APNEAS_AND_HYPOPNEAS, slept_L & (stages != _REM)),
+        ahi_supine=None if supine_L is None else index(APNEAS_AND_HYPOPNEAS, _on_back(supine_L, len(slept_L))),
         severity=severity(ahi, population),
         n_untyped_apneas=int(np.count_nonzero(counted_E & (kind_E == "apnea"))),
         n_unjudged_hypopneas=n_unjudged,
     )
-
-
-def _hours(where_L: NDArray[np.bool_]) -> float:
-    return int(np.count_nonzero(where_L)) * TOKEN_SECONDS / 3600
 
 
 def _at(where_L: NDArray[np.bool_], token_E: NDArray[np.int64]) -> NDArray[np.bool_]:

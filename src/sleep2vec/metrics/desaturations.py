@@ -9,7 +9,8 @@ The AASM Manual asks for a fall of 3 % (or 4 %) "from pre-event baseline" and de
 - It is over once the saturation has risen from the nadir by half the drop, or by 3 % where that is less: what falls
   again from there falls from a baseline of its own. A ripple at the bottom makes no second desaturation.
 - `end_s` is where it is back within 1 % of its baseline. Where the next fall, the end of what can be read, or 180 s
-  from the onset come first, it is not `recovered`, and ends where it was highest.
+  from the onset come first, it is not `recovered`, and ends where it was highest, the last time: a fall that stays at
+  its nadir lasts until then.
 - A reading that cannot be trusted ends a desaturation, and none is bridged over it.
 
 Desaturations of 4 % are those of 3 % that are that deep, so ODI4 never exceeds ODI3. Letters: N samples, L tokens of
@@ -23,9 +24,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from sleep2vec.metrics.event_stages import asleep, in_sleep
+from sleep2vec.metrics.event_stages import asleep, in_sleep, per_hour
 from sleep2vec.vocabulary.errors import UsageError
-from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 
 LEAST_DROP_PERCENT = 3.0
 LONGEST_FALL_S = 100.0
@@ -141,9 +141,8 @@ def oxygen_desaturation_index(
     """
     slept = asleep(stages_L)
     readable = slept if valid_L is None else slept & np.asarray(valid_L, dtype=bool)
-    hours = int(np.count_nonzero(readable)) * TOKEN_SECONDS / 3600
     counted = [fall for fall in in_sleep(desaturations, stages_L, grid_start_s) if fall.reaches(least_drop_percent)]
-    return len(counted) / hours if hours else None
+    return per_hour(len(counted), readable)
 
 
 def _stretches(sound_N: NDArray[np.bool_]) -> list[tuple[int, int]]:
@@ -163,7 +162,7 @@ def _falls(spo2_N: NDArray[np.float64], rate_hz: float) -> Iterator[tuple[int, i
         last = min(last, max(onset + round(LONGEST_S * rate_hz), low))
         rise_N = spo2_N[low : last + 1]
         back = np.flatnonzero(rise_N >= baseline - _RECOVERED_PERCENT - _ROUNDING_PERCENT)
-        end = low + int(back[0] if back.size else np.argmax(rise_N))
+        end = low + int(back[0] if back.size else len(rise_N) - 1 - np.argmax(rise_N[::-1]))
         yield onset, low, end, baseline, float(spo2_N[low]), bool(back.size)
 
 

@@ -53,6 +53,15 @@ def sleep_hours(stages_L: ArrayLike) -> float:
     return int(np.count_nonzero(asleep(stages_L))) * TOKEN_SECONDS / 3600
 
 
+def per_hour(n: int, where_L: NDArray[np.bool_]) -> float | None:
+    """`n` events per hour of the tokens that are True; None without any.
+
+    Divided once, so that 23 events in 184 tokens are 15 an hour, a cut-off of severity, and not a little less.
+    """
+    seconds = int(np.count_nonzero(where_L)) * TOKEN_SECONDS
+    return n * 3600 / seconds if seconds else None
+
+
 def event_tokens(events: Sequence[Timed], stages_L: ArrayLike, grid_start_s: float = 0.0) -> NDArray[np.int64]:
     """(E,) the first token of sleep that each event has a part in, -1 where none.
 
