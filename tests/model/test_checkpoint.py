@@ -6,7 +6,7 @@ import json
 import pytest
 import torch
 
-from sleep2vec.model.checkpoint import load_config, load_weights, save_checkpoint, weights_digest
+from sleep2vec.model.checkpoint import load_config, load_weights, save_checkpoint, structure_of, weights_digest
 from sleep2vec.vocabulary.errors import ModelError
 
 
@@ -34,6 +34,20 @@ def test_only_the_three_files_lie_there_and_none_is_a_pickle(folder):
     size = int.from_bytes((path / "model.safetensors").read_bytes()[:8], "little")  # the format: length, then JSON
     header = json.loads((path / "model.safetensors").read_bytes()[8 : 8 + size])
     assert set(header) == {"a", "half", "view"}
+
+
+def test_who_may_read_other_files_may_read_the_weights(folder, tmp_path):
+    (tmp_path / "usual").touch()
+    assert (folder[0] / "model.safetensors").stat().st_mode == (tmp_path / "usual").stat().st_mode
+
+
+def test_a_structure_is_that_of_the_module_that_would_be_built():
+    """Names and shapes, also of buffers that are kept; a part more is another structure."""
+    built = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
+    structure = json.loads(structure_of(lambda: torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))))
+    assert structure == {name: list(tensor.shape) for name, tensor in built.state_dict().items()}
+    assert "1.running_mean" in structure
+    assert structure_of(lambda: torch.nn.Linear(3, 2)) != structure_of(lambda: torch.nn.Linear(3, 2, bias=False))
 
 
 def test_a_folder_that_is_none(tmp_path):

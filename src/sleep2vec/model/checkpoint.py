@@ -3,16 +3,19 @@
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+import stat
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from pydantic import ValidationError
 from safetensors import SafetensorError
 from safetensors.torch import load_file, save_file
-from torch import Tensor
+from torch import Tensor, nn
 
 from sleep2vec.model.encoder import ModelConfig
+from sleep2vec.store.atomic import write_atomically
 from sleep2vec.vocabulary.errors import ModelError
 
 FORMAT = 1
@@ -31,21 +34,26 @@ def save_checkpoint(
 ) -> None:
     """Write a checkpoint into `folder`, each file whole or not at all, the weights last.
 
-    With ``"bfloat16"`` the matrices are rounded to 16 bits, which halves the file; vectors (biases, norms, the centre
-    and spread of features) are few and stay as they are.
+    With ``"bfloat16"`` the matrices are rounded to 16 bits, which halves the file; vectors (biases, norms, a
+    tokenizer's centre and spread of features) are few and stay as they are.
     """
     if precision == "bfloat16":
         weights = {name: x.bfloat16() if x.dim() > 1 and x.is_floating_point() else x for name, x in weights.items()}
     folder.mkdir(parents=True, exist_ok=True)
-    _replace(folder / CONFIG, json.dumps({"format": FORMAT, **config}, indent=2).encode())
-    _replace(folder / CARD, card.encode())
+    write_atomically(folder / CONFIG, json.dumps({"format": FORMAT, **config}, indent=2).encode())
+    write_atomically(folder / CARD, card.encode())
     save_tensors(folder / WEIGHTS, weights)
 
 
 def save_tensors(path: Path, tensors: Mapping[str, Tensor]) -> None:
-    """Write tensors as safetensors, whole or not at all."""
+    """Write tensors as safetensors, whole or not at all, also when the power fails."""
     temporary = path.with_name(f".{path.name}.part")
+    temporary.touch()
+    usual = stat.S_IMODE(temporary.stat().st_mode)
     save_file({name: tensor.detach().cpu().contiguous() for name, tensor in tensors.items()}, temporary)
+    temporary.chmod(usual)  # safetensors lets nobody else read what it writes
+    with temporary.open("rb+") as file:
+        os.fsync(file.fileno())
     os.replace(temporary, path)
 
 
@@ -99,7 +107,8 @@ def weights_digest(folder: Path) -> str:
         raise ModelError(f"{folder / WEIGHTS} cannot be read ({error}); copy the model again.") from None
 
 
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.part")
-    temporary.write_bytes(content)
-    os.replace(temporary, path)
+def structure_of(build: Callable[[], nn.Module]) -> str:
+    """Names and shapes of what a module would hold; nothing is allocated."""
+    with torch.device("meta"):
+        held = build().state_dict()
+    return json.dumps({name: list(tensor.shape) for name, tensor in held.items()})

@@ -4,7 +4,6 @@ The tensors are whole, whatever the number of processes: a run goes on with any 
 """
 
 import json
-import os
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -18,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from sleep2vec.model.checkpoint import save_tensors
+from sleep2vec.store.atomic import write_atomically
 from sleep2vec.training.strategy import sharded_like
 from sleep2vec.vocabulary.errors import ModelError
 
@@ -46,23 +46,11 @@ def save_state(folder: Path, state: State) -> None:
     save_tensors(new / "model.safetensors", state.model)
     save_tensors(new / "average.safetensors", state.average)
     save_tensors(new / "optimizer.safetensors", state.optimizer)
-    (new / "progress.json").write_text(json.dumps(dict(state.facts)))
-    _settle(new)
-    (new / "complete").touch()
-    _settle(new)
+    write_atomically(new / "progress.json", json.dumps(dict(state.facts)).encode())
+    write_atomically(new / "complete", b"")
     for old in folder.glob("state-*"):
         if old != new:
             shutil.rmtree(old, ignore_errors=True)
-
-
-def _settle(folder: Path) -> None:
-    """Wait until the disk has the files of a folder: a power cut must not leave a mark on what is not there."""
-    for path in (*folder.iterdir(), folder):
-        descriptor = os.open(path, os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
 
 
 def newest_state(folder: Path) -> Path | None:
