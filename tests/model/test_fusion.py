@@ -144,3 +144,13 @@ def test_features_that_never_change_leave_the_map_as_it_was():
     maps.calibrate(0, torch.full((50, D), 3.0))
     assert torch.equal(maps.map_MDD, before)
     assert maps.map_MDD.isfinite().all()
+
+
+@torch.no_grad()
+def test_no_more_tokens_than_features_tell_nothing_of_most_directions():
+    maps = fusion().maps
+    before = maps.map_MDD.clone()
+    maps.calibrate(0, collapsed(D))
+    assert torch.equal(maps.map_MDD, before)
+    maps.calibrate(0, collapsed(D + 1))
+    assert not torch.equal(maps.map_MDD, before)

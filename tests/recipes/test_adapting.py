@@ -9,7 +9,7 @@ from made_nights import made_night, store_of
 from sleep2vec.inference.predictor import load
 from sleep2vec.model.checkpoint import load_config, load_weights
 from sleep2vec.recipes.adaptation import STAGE_1, run_adaptation
-from sleep2vec.recipes.finetuning import _start
+from sleep2vec.recipes.finetuning import _model, _start
 from sleep2vec.recipes.people import PEOPLE, hashes_of
 from sleep2vec.recipes.pretraining import run_pretraining
 from sleep2vec.recipes.schema import AdaptRecipe, FinetuneRecipe, PretrainRecipe
@@ -100,7 +100,7 @@ def test_people_of_both_are_remembered_and_old_weights_kept_on_other_nights(plac
 
 def test_a_fine_tuning_starts_from_it_and_keeps_the_whole_history(places, undisturbed, tmp_path):
     start = {"store": places / "store", "out": tmp_path, "pretrained": undisturbed, "run": RUN}
-    stager, history = _start(FinetuneRecipe.model_validate(start), undisturbed)
+    stager, history = _start(_model(FinetuneRecipe.model_validate(start), undisturbed), undisturbed)
     assert stager.config.modalities == OLD + NEW
     assert list(history) == ["pretraining", "adaptation to actigraphy"]
 
@@ -159,6 +159,8 @@ def test_a_model_that_was_fine_tuned_has_lost_what_sensors_are_aligned_in(places
 def test_another_objective_than_that_of_the_pretraining_is_told(places, tmp_path):
     with pytest.raises(ModelError, match="or it learned by another kind of objective than reconstruction"):
         run_adaptation(recipe(places, tmp_path / "out", alignment={"objective": "reconstruction"}))
+    with pytest.raises(ModelError, match=r"with reconstruction_weight 1 \(its recipe says dash_infonce with 0\)"):
+        run_adaptation(recipe(places, tmp_path / "out", alignment={"reconstruction_weight": 1.0}))
 
 
 def test_two_schedules_are_one_too_many(places, tmp_path):

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from untrained_models import SEEN, untrained_model
 
-from sleep2vec.recipes.finetuning import _start
+from sleep2vec.recipes.finetuning import _model, _start
 from sleep2vec.recipes.loading import load_recipe
 from sleep2vec.recipes.schema import FinetuneRecipe
 from sleep2vec.vocabulary.errors import ModelError
@@ -14,7 +14,7 @@ from sleep2vec.vocabulary.errors import ModelError
 def test_a_model_that_was_never_pretrained_is_refused_and_a_pretrained_one_is_taken(tmp_path: Path):
     def start(folder: Path):
         settings = ("store=s", "out=o", f"pretrained={folder}")
-        return _start(load_recipe("tiny-demo-staging", FinetuneRecipe, settings), folder)
+        return _start(_model(load_recipe("tiny-demo-staging", FinetuneRecipe, settings), folder), folder)
 
     scratch = untrained_model(tmp_path / "scratch", ("ibi",))
     with pytest.raises(

@@ -106,6 +106,9 @@ def test_beside_a_contrast_reconstruction_adds_what_it_costs_alone(objective, n_
     reconstruction = loss_of(module, batch, objective="reconstruction", masked_share=0.5)
     assert min(contrast, reconstruction) > 0.1
     assert loss_of(module, batch, **both) == pytest.approx(contrast + 0.3 * reconstruction, rel=1e-5)
+    _, logged = alignment_loss(module, batch, AlignmentConfig(**both), torch.Generator().manual_seed(0))
+    assert logged["train/contrast"] == pytest.approx(contrast, rel=1e-5)
+    assert logged["train/reconstruction"] == pytest.approx(0.3 * reconstruction, rel=1e-5)
 
 
 @torch.no_grad()

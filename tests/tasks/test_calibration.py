@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from made_nights import made_night, store_of
+from made_nights import SLOW, made_night, store_of
 
 from sleep2vec.data.window import Window, WindowReader
 from sleep2vec.model.encoder import Encoder, ModelConfig
@@ -59,16 +59,17 @@ def test_calibration_repeats_and_reads_the_training_nights_only(store):
 
 
 @torch.no_grad()
-def test_the_fusion_meets_what_the_encoder_tells_of_the_training_nights_whitened(store):
+def test_the_fusion_meets_what_the_encoder_tells_of_the_training_nights_whitened(tmp_path):
     """Mean 0 in every direction; variance 1 in the largest, less where next to nothing is told: judged by numpy."""
     torch.manual_seed(0)
     stager = Stager(ModelConfig(modalities=NAMES))
     ids = [f"n{i}" for i in range(5)]
-    reader = WindowReader(store)
+    # More tokens than features: 210 and 128.
+    reader = WindowReader(store_of(tmp_path / "store", [made_night(n, i, 60, SLOW, 0.7) for i, n in enumerate(ids)]))
     calibrate(stager.encoder, reader, ids, seed=3)
     calibrate_fusion(stager.fusion, stager.encoder, reader, ids, seed=3)
     for name in ("spo2", "resp"):
-        view = reader.view([Window(night_id, 0, 30) for night_id in ids], name, 30)
+        view = reader.view([Window(night_id, 0, 60) for night_id in ids], name, 60)
         features = stager.encoder([(name, view)])[0].tokens_BLD
         m = NAMES_IN_ORDER.index(name)
         told = stager.fusion.maps(features[:, None].expand(-1, 3, -1, -1))[:, m][view.valid_BL].double().numpy()

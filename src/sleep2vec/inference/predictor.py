@@ -145,7 +145,10 @@ def load(folder: str | Path = STAGING) -> Model:
     try:
         stager.load_state_dict(load_weights(folder))
     except RuntimeError:
-        raise ModelError(f"the weights in {folder} do not fit its config; copy the model again.") from None
+        raise ModelError(
+            f"the weights in {folder} do not fit its config; copy the model again or, if an earlier sleep2vec made it, "
+            "fine-tune again into another folder."
+        ) from None
     return Model(folder.resolve().name, config, stager)
 
 

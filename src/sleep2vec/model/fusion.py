@@ -28,7 +28,13 @@ class ModalityMaps(nn.Module):
 
     @torch.no_grad()
     def calibrate(self, place: int, features_ND: Tensor) -> None:
-        """Whiten the features of the modality at `place`, as far as `LEAST_SHARE` lets it; needs two or more."""
+        """Whiten the features of the modality at `place`, as far as `LEAST_SHARE` lets it.
+
+        Left alone is a modality of which there are no more tokens than features: most directions would be judged by
+        none, and enlarged without end.
+        """
+        if len(features_ND) <= features_ND.shape[1]:
+            return
         features_ND = features_ND.double()
         centre_D = features_ND.mean(dim=0)
         away_ND = features_ND - centre_D

@@ -1,6 +1,6 @@
 """An adaptation recipe, run: a pretrained model learns new sensors."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -155,12 +155,19 @@ def _pretrained(recipe: AdaptRecipe, start: Path) -> tuple[dict[str, Any], Align
     try:
         old.load_state_dict(load_weights(start))
     except RuntimeError:
+        asked = f"{objective.objective} with reconstruction_weight {objective.reconstruction_weight:g}"
         raise ModelError(
-            f"the weights in {start} do not fit its config, or it learned by another kind of objective than "
-            f"{objective.objective} with reconstruction_weight {objective.reconstruction_weight:g}; name in "
-            "`alignment` what it was pretrained with, or copy the model again."
+            f"the weights in {start} do not fit its config, or it learned by another kind of objective than {asked}"
+            f"{_learned_by(origin)}; name in `alignment` what it was pretrained with, or copy the model again."
         ) from None
     return origin, old
+
+
+def _learned_by(origin: Mapping[str, Any]) -> str:
+    told = origin.get("recipe", {}).get("alignment", {})
+    if "objective" not in told:
+        return ""
+    return f" (its recipe says {told['objective']} with {told.get('reconstruction_weight', 0.0):g})"
 
 
 def _reader(adaptation: _Adaptation, module: Aligner) -> WindowReader:

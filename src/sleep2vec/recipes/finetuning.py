@@ -11,7 +11,14 @@ from torch import nn
 from sleep2vec.data.nights import NightBatch, NightSource
 from sleep2vec.data.splits import Split, split_nights
 from sleep2vec.data.window import Window, WindowReader
-from sleep2vec.model.checkpoint import load_config, load_weights, model_config, save_checkpoint, weights_digest
+from sleep2vec.model.checkpoint import (
+    load_config,
+    load_weights,
+    model_config,
+    save_checkpoint,
+    structure_of,
+    weights_digest,
+)
 from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
 from sleep2vec.model.shipped import model_folder
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
@@ -23,7 +30,7 @@ from sleep2vec.recipes.start import note_start
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate, calibrate_fusion
 from sleep2vec.tasks.staging import Stager, staging_scores, staging_work
-from sleep2vec.training.resume import discard_state
+from sleep2vec.training.resume import discard_state, newest_state
 from sleep2vec.training.runner import Progress, fingerprint_of, train
 from sleep2vec.training.work import HOW_NOT_WHAT
 from sleep2vec.training.world import World, joined_world
@@ -55,11 +62,13 @@ def _run(
     if not i_know and start is not None:
         judges = [store.row(night_id) for night_id in (*split.validation, *split.test)]
         refuse_known_people(known, judges, start)
+    model = _model(recipe, start)
     fingerprint = fingerprint_of(
         recipe.model_dump_json(
             exclude={"out": True, "store": True, "pretrained": True, "feature_folder": True, "run": set(HOW_NOT_WHAT)}
         ),
         origin,
+        structure_of(lambda: Stager(model)),
         split.model_dump_json(),
         *(row.taught for row in store.rows),
     )
@@ -68,13 +77,14 @@ def _run(
         return earlier
     labelled = labelled_nights(store, split, recipe.labelled_nights, recipe.run.seed)
     torch.manual_seed(recipe.run.seed)
-    module, history = _start(recipe, start)
+    module, history = _start(model, start)
     modalities = module.config.modalities
     reader = WindowReader(store, module.encoder.front_end if recipe.keep_features else None, recipe.feature_folder)
     reader.prepare((*labelled, *split.validation), modalities)
-    if recipe.pretrained is None:
-        calibrate(module.encoder, reader, split.train, recipe.run.seed)
-    calibrate_fusion(module.fusion, module.encoder, reader, split.train, recipe.run.seed)
+    if newest_state(recipe.out) is None:  # else the run goes on with what it had begun with
+        if recipe.pretrained is None:
+            calibrate(module.encoder, reader, split.train, recipe.run.seed)
+        calibrate_fusion(module.fusion, module.encoder, reader, split.train, recipe.run.seed)
     source = NightSource(reader, labelled, modalities, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
     validation = validation_batches(reader, split.validation, modalities)
     work = staging_work(module, source, validation, recipe.staging)
@@ -132,19 +142,26 @@ def validation_batches(reader: WindowReader, night_ids: Sequence[str], modalitie
     ]
 
 
-def _start(recipe: FinetuneRecipe, start: Path | None) -> tuple[Stager, dict[str, Any]]:
-    """A stager, from scratch or around a pretrained encoder, and what its encoder was trained on."""
+def _model(recipe: FinetuneRecipe, start: Path | None) -> ModelConfig:
+    """What the encoder is made of: as the recipe says, or as it was pretrained."""
     if start is None:
         assert recipe.model is not None  # the recipe checks that
-        return Stager(recipe.model), {}
+        return recipe.model
     config = load_config(start)
     if "pretraining" not in config.get("training_data", {}):
         raise ModelError(f"{start} was never pretrained; name a folder that `sleep2vec pretrain` wrote.")
-    stager = Stager(model_config(start, config))
+    return model_config(start, config)
+
+
+def _start(model: ModelConfig, start: Path | None) -> tuple[Stager, dict[str, Any]]:
+    """A stager, from scratch or around a pretrained encoder, and what its encoder was trained on."""
+    stager = Stager(model)
+    if start is None:
+        return stager, {}
     weights = load_weights(start)
     encoder = {name.removeprefix(ENCODER_PREFIX): w for name, w in weights.items() if name.startswith(ENCODER_PREFIX)}
     try:
         stager.encoder.load_state_dict(encoder)
     except RuntimeError:
         raise ModelError(f"the weights in {start} do not fit its config; copy the model again.") from None
-    return stager, dict(config["training_data"])
+    return stager, dict(load_config(start)["training_data"])

@@ -27,7 +27,7 @@ def finished_scores(out: Path, fingerprint: str) -> dict[str, float] | None:
     config = load_config(out)
     if config.get("fingerprint") != fingerprint:
         raise ModelError(
-            f"{out} holds a finished model made by another recipe or from another store; "
+            f"{out} holds a finished model made by another recipe or from another store, or by another sleep2vec; "
             "name another folder with --set out=..., or delete it."
         )
     return dict(config["scores"])

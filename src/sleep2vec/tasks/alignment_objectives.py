@@ -30,12 +30,15 @@ from sleep2vec.objectives import (
 from sleep2vec.tasks.alignment import Aligner, AlignmentConfig, ObjectiveName
 from sleep2vec.tasks.displacement import displaced
 
+Parts = dict[str, Tensor]
+"""``contrast`` and ``reconstruction``, as far as they are asked for, already weighted: their sum is minimised."""
+
 
 class Objective(Protocol):
     """An objective of pretraining."""
 
-    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
-        """Mask, encode, compare. Over several processes, the mean of their losses is that of the whole batch."""
+    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Parts:
+        """Mask, encode, compare. Over several processes, the mean of their parts is that of the whole batch."""
 
 
 @dataclass(frozen=True)
@@ -43,14 +46,19 @@ class Views:
     """Projections of the whole batch, one of each a modality, and which windows of it are this process's.
 
     Attributes:
-        restored: This process's part of the loss that reconstruction adds; 0 where there is none.
+        restored: What reconstruction adds to the contrast, weighted; None where it is not asked for.
     """
 
     tokens_BLD: list[Tensor]
     windows_BD: list[Tensor]
     valid_BL: list[Tensor]
     gathering: Gathering
-    restored: Tensor | float
+    restored: Tensor | None
+
+    def parts(self, contrast: Tensor) -> Parts:
+        """The contrast and what was restored, for the mean over processes."""
+        found = {"contrast": contrast} | ({} if self.restored is None else {"reconstruction": self.restored})
+        return {name: part * self.gathering.n_processes for name, part in found.items()}
 
 
 class PairContrast:
@@ -59,7 +67,7 @@ class PairContrast:
     def __init__(self, terms: Callable[[AlignmentConfig, Metadata], Mapping[str, Any]], temporal: bool) -> None:
         self._terms, self._temporal = terms, temporal
 
-    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
+    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Parts:
         views = _embedded(module, batch, config, draw)
         terms = {**self._terms(config, batch.metadata), "anchors": views.gathering.own}
         moments = _temporal(config) if self._temporal else None
@@ -71,31 +79,31 @@ class PairContrast:
             if config.window_weight > 0:
                 loss = loss + config.window_weight * dash_infonce(*windows_BD, valid=valid_BL.any(dim=1), **terms)
             losses.append(loss)
-        return (torch.stack(losses).mean() + views.restored) * views.gathering.n_processes
+        return views.parts(torch.stack(losses).mean())
 
 
 class LeaveOneOut:
     """Each modality against the mean of the others."""
 
-    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
+    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Parts:
         views = _embedded(module, batch, config, draw)
         terms = {**_plain(config, batch.metadata), "anchors": views.gathering.own}
         loss = leave_one_out(views.tokens_BLD, valid=views.valid_BL, **terms)
         if config.window_weight > 0:
             whole_B = [valid_BL.any(dim=1) for valid_BL in views.valid_BL]
             loss = loss + config.window_weight * leave_one_out(views.windows_BD, valid=whole_B, **terms)
-        return (loss + views.restored) * views.gathering.n_processes
+        return views.parts(loss)
 
 
 class Reconstruction:
     """What the tokenizers read of hidden tokens, guessed from the rest of the same modality's window."""
 
-    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Tensor:
+    def loss(self, module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Parts:
         gathering = _gathering(batch)
         batch = displaced(batch, config.displaced_tokens, draw).batch
         hidden = _hidden(batch, config.masked_share, draw)
         restored = _restored(module, batch, module.encoded(batch, hidden), hidden, gathering)
-        return restored * gathering.n_processes
+        return {"reconstruction": restored * gathering.n_processes}
 
 
 def _embedded(module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: torch.Generator) -> Views:
@@ -105,7 +113,7 @@ def _embedded(module: Aligner, batch: PairBatch, config: AlignmentConfig, draw: 
     hidden = _hidden(moved.batch, config.masked_share, draw)
     encoded = module.encoded(moved.batch, hidden)
     projected = [module.projected(view) for view in encoded]
-    restored: Tensor | float = 0.0
+    restored = None
     if config.reconstruction_weight > 0:
         restored = config.reconstruction_weight * _restored(module, moved.batch, encoded, hidden, gathering)
     return Views(

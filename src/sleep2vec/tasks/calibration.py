@@ -50,8 +50,7 @@ def calibrate_fusion(
     encoder.eval()
     for name, view in _hours(reader, night_ids, seed, encoder.config.modalities):
         told_ND = encoder([(name, view)])[0].tokens_BLD[view.valid_BL]
-        if len(told_ND) > 1:
-            fusion.maps.calibrate(encoder.config.modalities.index(name), told_ND)
+        fusion.maps.calibrate(encoder.config.modalities.index(name), told_ND)
 
 
 def _hours(

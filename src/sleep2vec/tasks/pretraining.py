@@ -43,5 +43,9 @@ def alignment_loss(
     module: nn.Module, batch: PairBatch, config: AlignmentConfig, generator: torch.Generator
 ) -> tuple[Tensor, dict[str, float]]:
     """The objective that the recipe names, of one batch or of this process's share of it."""
-    loss = OBJECTIVES[config.objective].loss(cast(Aligner, module), batch, config, generator)
-    return loss, {f"train/loss_{'_'.join(batch.modalities)}": float(loss.detach())}
+    parts = OBJECTIVES[config.objective].loss(cast(Aligner, module), batch, config, generator)
+    loss = torch.stack(tuple(parts.values())).sum()
+    numbers = {f"train/loss_{'_'.join(batch.modalities)}": float(loss.detach())}
+    if len(parts) > 1:  # validation judges by the contrast: who compares has to know which part is which
+        numbers |= {f"train/{name}": float(part.detach()) for name, part in parts.items()}
+    return loss, numbers
