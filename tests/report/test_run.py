@@ -217,6 +217,22 @@ def test_points_lie_where_their_numbers_say():
     assert float(level.get("d").split()[1].partition("H")[0]) == pytest.approx(points[1, 1], abs=0.01)
 
 
+@pytest.mark.parametrize("n_far", [0, 3, 12])
+def test_a_tenth_of_all_batches_far_away_leaves_the_course_of_the_others_to_be_seen(n_far):
+    """A loss that falls from 6 to 3 keeps most of the height, and every batch is drawn within the figure."""
+    losses = np.linspace(6.0, 3.0, 120)
+    losses[5 : 5 + 9 * n_far : 9] = 250.0
+    series = Series(np.arange(120), losses)
+    figure = ElementTree.fromstring(chart_svg([Curve("batches", series, "#000", "points")], "x", 120, height=250))
+    (path,) = [p for p in figure.iter("path") if p.get("data-curve") == "batches"]
+    heights = np.array([float(dot.split()[1].removesuffix("h0")) for dot in path.get("d").split("M")[1:]])
+    assert len(heights) == 120
+    assert heights.min() >= 0
+    assert heights.max() <= 250
+    near = heights[losses < 10]
+    assert np.ptp(near) > 0.3 * 250
+
+
 @settings(max_examples=80, deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 10**6), st.one_of(st.floats(-1e6, 1e6), st.just(float("nan")))), max_size=12))
 def test_any_series_can_be_drawn_and_nan_breaks_the_line(rows):

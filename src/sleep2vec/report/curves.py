@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from markupsafe import Markup, escape
+from numpy.typing import NDArray
 
 from sleep2vec.report.drawing import short, svg_text
 from sleep2vec.report.run_history import Series
@@ -134,8 +135,7 @@ def _range(
 ) -> tuple[float, float]:
     parts = [curve.series.values_P for curve in curves if curve.style != "points"]
     parts += [side.values_P for curve in curves if curve.band is not None for side in curve.band]
-    # Single batches scatter: their middle is shown, the rest lies at the edge.
-    parts += [np.nanquantile(c.series.values_P, (0.01, 0.99)) for c in curves if c.style == "points" and len(c.series)]
+    parts += [_middle(c.series.values_P) for c in curves if c.style == "points" and len(c.series)]
     parts.append(np.array([level.value for level in levels]))
     values = np.concatenate(parts)
     values = values[np.isfinite(values)]
@@ -143,6 +143,13 @@ def _range(
     margin = 0.06 * (high - low) or max(0.1 * abs(high), 1e-3)
     low, high = low - margin, high + margin
     return (low if shown[0] is None else shown[0], high if shown[1] is None else shown[1])
+
+
+def _middle(values_P: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What is shown of single batches, which scatter, also far (Tukey's outer fences); the rest lies at the edge."""
+    least, lower, upper, most = np.nanquantile(values_P, (0.01, 0.25, 0.75, 0.99))
+    reach = 3 * (upper - lower)
+    return np.array([max(least, lower - reach), min(most, upper + reach)])
 
 
 def _apart(named: list[tuple[float, str, str]], top: float, bottom: float) -> list[tuple[float, str, str]]:

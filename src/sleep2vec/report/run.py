@@ -141,8 +141,10 @@ def _facts(run: RunFolder) -> list[tuple[str, str]]:
     batches = run.recipe.get("batches") or {}
     if batches:
         rows.append(("Batch", f"{batches.get('batch_windows')} windows of {batches.get('window_tokens')} tokens"))
-    objective = (run.recipe.get("alignment") or {}).get("objective")
-    return [*rows, *([("Objective", str(objective))] if objective else [])]
+    alignment = run.recipe.get("alignment") or {}
+    objective, weight = alignment.get("objective"), alignment.get("reconstruction_weight")
+    words = f"{objective} + {weight:g} x reconstruction" if weight else str(objective)
+    return [*rows, *([("Objective", words)] if objective else [])]
 
 
 def _tiles(history: RunHistory) -> list[tuple[str, str, str]]:
