@@ -119,6 +119,10 @@ class Aligner(nn.Module):
 class Decoder(nn.Module):
     """From the embedding of a token to what its tokenizer read: D -> 2D -> F, and the target's usual size."""
 
+    FARTHEST = 10.0
+    """Standard deviations from the mean that a target may lie: a few tokens of an artefact, of a feature that hardly
+    varies elsewhere, lie a thousand away and would rule their batch."""
+
     centre_F: Tensor
     spread_F: Tensor
 
@@ -134,8 +138,8 @@ class Decoder(nn.Module):
         self.spread_F.copy_(features_NF.std(dim=0).clamp(min=1e-3))
 
     def standardised(self, features_NF: Tensor) -> Tensor:
-        """The target: each feature with mean 0 and variance 1 over the training nights."""
-        return (features_NF - self.centre_F) / self.spread_F
+        """The target: each feature with mean 0 and variance 1 over the training nights, within `FARTHEST`."""
+        return ((features_NF - self.centre_F) / self.spread_F).clamp(-self.FARTHEST, self.FARTHEST)
 
     def forward(self, tokens_ND: Tensor) -> Tensor:
         """(N, D) -> (N, F), a guess at `standardised`."""

@@ -1,0 +1,1 @@
+"""From nights with a known truth to tables."""
