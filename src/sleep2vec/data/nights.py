@@ -1,16 +1,31 @@
-"""Batches for fine-tuning: windows of whole nights with all modalities and their labels.
+"""Batches for fine-tuning: windows of whole nights with all modalities and what is known of them.
 
-Dimension letters: B windows, M modalities, L tokens.
+Dimension letters: B windows, M modalities, L tokens, K labels of a night.
 """
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Literal, Protocol
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
+from sleep2vec.data.scoring import Scoring, ScoringReader
 from sleep2vec.data.window import View, Window, WindowReader
+from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
+
+
+class Labeller(Protocol):
+    """What a task wants to know of a night."""
+
+    @property
+    def resolution(self) -> Literal["token", "second", "night"]: ...
+
+    def label(self, scoring: Scoring, first: int, n_tokens: int) -> NDArray[np.float32]:
+        """Of some tokens of a night: (n,), (30 n,) or, of the whole night, (K,); NaN where unknown."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -19,40 +34,105 @@ class NightBatch:
 
     Attributes:
         views: By modality; absent modalities are invalid throughout.
-        stages_BL: float codes, NaN where unscored.
+        labels: By task: (B, L) of tokens, (B, 30 L) of seconds or (B, K) of nights; NaN where unknown or padded.
         sensors_BM: Which sensor each modality of each window came from; ``""`` where it is absent.
         night_ids: Of the windows.
+        first_B: Where in its night each window begins, in tokens.
+        seconds: By modality, what heads of seconds read, where it is kept apart; None: they read `views`.
     """
 
     views: dict[str, View]
-    stages_BL: Tensor
+    labels: dict[str, Tensor]
     sensors_BM: tuple[tuple[str, ...], ...]
     night_ids: tuple[str, ...]
+    first_B: Tensor
+    seconds: dict[str, View] | None = None
 
     def pin_memory(self) -> "NightBatch":
         """The same in memory that a CUDA device copies from by itself."""
-        views = {name: view.pin_memory() for name, view in self.views.items()}
-        return NightBatch(views, self.stages_BL.pin_memory(), self.sensors_BM, self.night_ids)
+        return replace(
+            self,
+            views={name: view.pin_memory() for name, view in self.views.items()},
+            labels={name: label.pin_memory() for name, label in self.labels.items()},
+            seconds=None if self.seconds is None else {n: view.pin_memory() for n, view in self.seconds.items()},
+        )
 
     def to(self, device: torch.device) -> "NightBatch":
-        views = {name: view.to(device) for name, view in self.views.items()}
-        return NightBatch(views, self.stages_BL.to(device), self.sensors_BM, self.night_ids)
+        return replace(
+            self,
+            views={name: view.to(device) for name, view in self.views.items()},
+            labels={name: label.to(device) for name, label in self.labels.items()},
+            first_B=self.first_B.to(device),
+            seconds=None if self.seconds is None else {n: view.to(device) for n, view in self.seconds.items()},
+        )
+
+    def restricted(self, kept_BML: Tensor) -> "NightBatch":
+        """The same with other tokens readable, modalities in the order of `views`."""
+        places = {name: m for m, name in enumerate(self.views)}
+        return replace(
+            self,
+            views={name: view.restricted(kept_BML[:, places[name]]) for name, view in self.views.items()},
+            seconds=None
+            if self.seconds is None
+            else {name: view.restricted(kept_BML[:, places[name]]) for name, view in self.seconds.items()},
+        )
+
+
+@dataclass(frozen=True)
+class NightReader:
+    """Reads whole batches: views, what heads of seconds read, and labels.
+
+    Attributes:
+        views: of tokens.
+        modalities: which.
+        scorings: what is known of the nights.
+        labellers: By task.
+        seconds: of seconds; None where no task asks, or where `views` gives samples.
+    """
+
+    views: WindowReader
+    modalities: tuple[str, ...]
+    scorings: ScoringReader
+    labellers: Mapping[str, Labeller] = field(default_factory=dict)
+    seconds: WindowReader | None = None
+
+    def batch_of(self, windows: Sequence[Window]) -> NightBatch:
+        """The given windows, padded to the longest."""
+        n_tokens = max(window.n_tokens for window in windows)
+        store = self.views.store
+        signals = [store.row(window.night_id).signals for window in windows]
+        sensors_BM = tuple(
+            tuple(held[name].sensor if name in held else "" for name in self.modalities) for held in signals
+        )
+        seconds = self.seconds
+        return NightBatch(
+            {name: self.views.view(windows, name, n_tokens) for name in self.modalities},
+            {name: self._labels(labeller, windows, n_tokens) for name, labeller in self.labellers.items()},
+            sensors_BM,
+            tuple(window.night_id for window in windows),
+            torch.tensor([window.first for window in windows]),
+            None if seconds is None else {name: seconds.view(windows, name, n_tokens) for name in self.modalities},
+        )
+
+    def _labels(self, labeller: Labeller, windows: Sequence[Window], n_tokens: int) -> Tensor:
+        known = [labeller.label(self.scorings.of(w.night_id), w.first, w.n_tokens) for w in windows]
+        if labeller.resolution == "night":
+            return torch.from_numpy(np.stack(known))
+        length = n_tokens * (TOKEN_SECONDS if labeller.resolution == "second" else 1)
+        padded = np.full((len(windows), length), np.nan, dtype=np.float32)
+        for b, label in enumerate(known):
+            padded[b, : len(label)] = label
+        return torch.from_numpy(padded)
 
 
 class NightSource:
     """Draws windows from some nights of a store, each batch a function of (seed, step)."""
 
     def __init__(
-        self,
-        reader: WindowReader,
-        night_ids: Sequence[str],
-        modalities: Sequence[str],
-        batch_windows: int,
-        window_tokens: int,
-        seed: int,
+        self, reader: NightReader, night_ids: Sequence[str], batch_windows: int, window_tokens: int, seed: int
     ) -> None:
-        self._reader, self._store = reader, reader.store
-        self._night_ids, self._modalities = tuple(night_ids), tuple(modalities)
+        self._reader, self._store = reader, reader.views.store
+        self._night_ids = tuple(night_ids)
         self._batch_windows, self._window_tokens, self._seed = batch_windows, window_tokens, seed
 
     def batch(self, step: int) -> NightBatch:
@@ -67,15 +147,4 @@ class NightSource:
             row = self._store.row(self._night_ids[orders[place // n][place % n]])
             n_tokens = min(self._window_tokens, row.n_tokens)
             windows.append(Window(row.night_id, int(draw.integers(row.n_tokens - n_tokens + 1)), n_tokens))
-        return self.batch_of(windows)
-
-    def batch_of(self, windows: Sequence[Window]) -> NightBatch:
-        """The given windows, padded to the longest."""
-        n_tokens = max(window.n_tokens for window in windows)
-        views = {name: self._reader.view(windows, name, n_tokens) for name in self._modalities}
-        signals = [self._store.row(window.night_id).signals for window in windows]
-        sensors_BM = tuple(
-            tuple(held[name].sensor if name in held else "" for name in self._modalities) for held in signals
-        )
-        ids = tuple(window.night_id for window in windows)
-        return NightBatch(views, self._reader.stages(windows, n_tokens), sensors_BM, ids)
+        return self._reader.batch_of(windows)

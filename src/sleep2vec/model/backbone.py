@@ -14,6 +14,7 @@ from torch.utils.checkpoint import checkpoint
 from sleep2vec.model.attention import RotaryAttention
 from sleep2vec.model.dropout import Dropout
 from sleep2vec.model.feed_forward import feed_forward
+from sleep2vec.model.layer_mixture import LayerMixture
 from sleep2vec.model.recurrent import Recurrent
 from sleep2vec.model.sizes import Size
 
@@ -43,6 +44,10 @@ class TransformerLayer(nn.Module):
 class Transformer(nn.Module):
     """A stack of `TransformerLayer`, normalised at the end.
 
+    Args:
+        mix_layers: normalise a learned mean of what all layers give in place of what the last one gives: what a task
+            asks for may lie below what pretraining was rewarded for (Peters et al. 2018, arXiv:1802.05365).
+
     Attributes:
         checkpointing: Keep only the input of each layer for the way back and compute the rest again: about a third
             more work, a fraction of the memory. Results and gradients stay the same.
@@ -50,10 +55,11 @@ class Transformer(nn.Module):
 
     checkpointing: bool = False
 
-    def __init__(self, size: Size, dropout: float) -> None:
+    def __init__(self, size: Size, dropout: float, mix_layers: bool = False) -> None:
         super().__init__()
         self.layers = nn.ModuleList(TransformerLayer(size.width, size.heads, dropout) for _ in range(size.layers))
         self.norm = nn.LayerNorm(size.width)
+        self.mixture = LayerMixture(size.layers) if mix_layers else None
 
     def forward(self, tokens_BLD: Tensor, readable_BL: Tensor) -> Tensor:
         B, L, _ = tokens_BLD.shape
@@ -64,14 +70,17 @@ class Transformer(nn.Module):
 
     def _through_layers(self, tokens_BLD: Tensor, readable_BL: Tensor) -> Tensor:
         again = self.checkpointing and torch.is_grad_enabled()
+        heights = []
         for layer in self.layers:
             if again:
                 tokens_BLD = cast(Tensor, checkpoint(layer, tokens_BLD, readable_BL, use_reentrant=False))
             else:
                 tokens_BLD = layer(tokens_BLD, readable_BL)
-        return tokens_BLD
+            if self.mixture is not None:
+                heights.append(tokens_BLD)
+        return tokens_BLD if self.mixture is None else self.mixture(heights)
 
 
-BACKBONES: MappingProxyType[BackboneName, Callable[[Size, float], nn.Module]] = MappingProxyType(
+BACKBONES: MappingProxyType[BackboneName, Callable[[Size, float, bool], nn.Module]] = MappingProxyType(
     {"transformer": Transformer, "recurrent": Recurrent}
 )

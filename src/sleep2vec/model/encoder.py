@@ -52,6 +52,7 @@ class ModelConfig(BaseModel):
         ),
     ] = 0.0
     projection: Annotated[int, Field(ge=1, description="width of the alignment space")] = 128
+    mix_layers: Annotated[bool, Field(description="give a learned mean of the backbone's layers, not the last")] = False
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ class Encoder(nn.Module):
             cast(Tokenizer, tokenizer).jitter = config.jitter
         self.cls_D = nn.Parameter(torch.randn(size.width) * 0.02)
         self.mask_D = nn.Parameter(torch.randn(size.width) * 0.02)
-        self.backbone = BACKBONES[config.backbone](size, config.dropout)
+        self.backbone = BACKBONES[config.backbone](size, config.dropout, config.mix_layers)
 
     def forward(
         self, views: Sequence[tuple[str, View]], hidden: Sequence[Tensor | None] | None = None

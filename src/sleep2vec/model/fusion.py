@@ -1,10 +1,20 @@
-"""Gated fusion: the present sensors decide together, token by token.
+"""Fusion: the present sensors decide together, token by token.
 
-Dimension letters: B windows, M modalities, L tokens, D features.
+What each modality says (its value and its score) does not depend on which others are there. So it is computed once by
+`tell`, and `combine` may be asked for any number of subsets of it.
+
+Dimension letters: B windows, M modalities, L tokens (or seconds), D features, H features of what is fused.
 """
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
+
+FusionName = Literal["gated", "scalar", "mean", "concat"]
 
 
 class ModalityMaps(nn.Module):
@@ -52,33 +62,120 @@ class ModalityMaps(nn.Module):
         return torch.einsum("bmld,mde->bmle", away_BMLD, self.map_MDD)
 
 
-class GatedFusion(nn.Module):
-    """A weighted mean of the valid modalities of each token; the weights depend on what each of them says.
+@dataclass(frozen=True)
+class Told:
+    """What every modality says, whoever else is there.
+
+    Attributes:
+        value_BMLH: What goes into the fused features.
+        score_BML: How much it wants to be heard; at least float32, no softmax is taken in 16 bits.
+    """
+
+    value_BMLH: Tensor
+    score_BML: Tensor
+
+    def rows(self, rows_N: Tensor) -> "Told":
+        """Only some windows of the batch."""
+        return Told(self.value_BMLH[rows_N], self.score_BML[rows_N])
+
+
+class Fusion(nn.Module):
+    """A weighted mean of the valid modalities of each token.
 
     A modality that is invalid at a token has weight exactly 0 there and its features are not read, so any subset of
-    the modalities, or none, may be present, and the subset may change during the night.
+    the modalities, or none, may be present, and the subset may change during the night. The kinds differ in where the
+    weights come from: `GatedFusion`, `ScalarFusion` (the paper's), `MeanFusion`.
 
     Shape:
-        features_BMLD, valid_BML -> fused_BLD, weights_BML. Weights of a token sum to 1, or to 0 where nothing is
+        features_BMLD, valid_BML -> fused_BLH, weights_BML. Weights of a token sum to 1, or to 0 where nothing is
         valid; there the fused features are 0.
     """
 
-    def __init__(self, n_modalities: int, width: int) -> None:
+    def __init__(self, n_modalities: int, width: int, fused_width: int | None = None) -> None:
         super().__init__()
         self.maps = ModalityMaps(n_modalities, width)
         self.modality_MD = nn.Parameter(torch.zeros(n_modalities, width))
         self.norm = nn.LayerNorm(width)
-        self.value = nn.Linear(width, width)
+        self.value = nn.Linear(width, fused_width or width)
+
+    def forward(self, features_BMLD: Tensor, valid_BML: Tensor) -> tuple[Tensor, Tensor]:
+        return self.combine(self.tell(torch.where(valid_BML[..., None], features_BMLD, 0.0)), valid_BML)
+
+    def tell(self, features_BMLD: Tensor) -> Told:
+        """What each modality says; where it is invalid its features must be finite, and are not heard."""
+        named_BMLD = self.norm(self.maps(features_BMLD)) + self.modality_MD[None, :, None, :]
+        score_BML = self.score(named_BMLD)
+        return Told(self.value(named_BMLD), score_BML.to(torch.promote_types(score_BML.dtype, torch.float32)))
+
+    def score(self, named_BMLD: Tensor) -> Tensor:
+        """How much each modality wants to be heard, (B, M, L)."""
+        raise NotImplementedError
+
+    def combine(self, told: Told, valid_BML: Tensor) -> tuple[Tensor, Tensor]:
+        """The fused features of those that are valid, and their weights."""
+        # A very negative score, not -inf: a token without any modality must not become NaN.
+        score_BML = told.score_BML.masked_fill(~valid_BML, torch.finfo(told.score_BML.dtype).min)
+        weights_BML = torch.where(valid_BML, score_BML.softmax(dim=1), 0.0).to(told.value_BMLH.dtype)
+        return torch.einsum("bml,bmlh->blh", weights_BML, told.value_BMLH), weights_BML
+
+
+class GatedFusion(Fusion):
+    """The weights depend on what each modality says at the token."""
+
+    def __init__(self, n_modalities: int, width: int, fused_width: int | None = None) -> None:
+        super().__init__(n_modalities, width, fused_width)
         self.gate = nn.Sequential(nn.Linear(width, width // 2), nn.Tanh(), nn.Linear(width // 2, 1))
         self.preference_M = nn.Parameter(torch.zeros(n_modalities))
 
-    def forward(self, features_BMLD: Tensor, valid_BML: Tensor) -> tuple[Tensor, Tensor]:
-        features_BMLD = torch.where(valid_BML[..., None], features_BMLD, 0.0)
+    def score(self, named_BMLD: Tensor) -> Tensor:
+        gate_BML: Tensor = self.gate(named_BMLD)[..., 0]
+        return gate_BML + self.preference_M[None, :, None]
+
+
+class ScalarFusion(Fusion):
+    """The paper's: one learned number a modality, whatever it says."""
+
+    def __init__(self, n_modalities: int, width: int, fused_width: int | None = None) -> None:
+        super().__init__(n_modalities, width, fused_width)
+        self.preference_M = nn.Parameter(torch.zeros(n_modalities))
+
+    def score(self, named_BMLD: Tensor) -> Tensor:
+        return self.preference_M[None, :, None].expand(named_BMLD.shape[:3])
+
+
+class MeanFusion(Fusion):
+    """All present modalities weigh alike."""
+
+    def score(self, named_BMLD: Tensor) -> Tensor:
+        return named_BMLD.new_zeros(named_BMLD.shape[:3])
+
+
+class ConcatFusion(MeanFusion):
+    """A linear map of all modalities side by side, 0 in the place of those that are not there.
+
+    Every modality has a map of its own, which is what a linear map of all side by side comes to. The weights it
+    returns are each present modality's share of one, as it has none.
+    """
+
+    def __init__(self, n_modalities: int, width: int, fused_width: int | None = None) -> None:
+        super().__init__(n_modalities, width, fused_width)
+        fused_width = fused_width or width
+        self.side_MDH = nn.Parameter(torch.randn(n_modalities, width, fused_width) * width**-0.5)
+
+    def tell(self, features_BMLD: Tensor) -> Told:
         named_BMLD = self.norm(self.maps(features_BMLD)) + self.modality_MD[None, :, None, :]
-        score_BML = self.gate(named_BMLD)[..., 0] + self.preference_M[None, :, None]
-        score_BML = score_BML.to(torch.promote_types(score_BML.dtype, torch.float32))  # no softmax in 16 bits
-        # A very negative score, not -inf: a token without any modality must not become NaN.
-        score_BML = score_BML.masked_fill(~valid_BML, torch.finfo(score_BML.dtype).min)
-        weights_BML = torch.where(valid_BML, score_BML.softmax(dim=1), 0.0).to(named_BMLD.dtype)
-        fused_BLD = torch.einsum("bml,bmld->bld", weights_BML, self.value(named_BMLD))
-        return fused_BLD, weights_BML
+        value_BMLH = torch.einsum("bmld,mdh->bmlh", named_BMLD, self.side_MDH)
+        return Told(value_BMLH, self.score(named_BMLD).float())
+
+    def combine(self, told: Told, valid_BML: Tensor) -> tuple[Tensor, Tensor]:
+        n_modalities = told.value_BMLH.shape[1]
+        share_BML = valid_BML / valid_BML.sum(dim=1, keepdim=True).clamp(min=1)
+        heard_BML = valid_BML.to(told.value_BMLH) / n_modalities**0.5
+        fused_BLH = torch.einsum("bml,bmlh->blh", heard_BML, told.value_BMLH)
+        bias_H = self.value.bias.to(fused_BLH)
+        return torch.where(valid_BML.any(dim=1)[..., None], fused_BLH + bias_H, 0.0), share_BML.to(fused_BLH)
+
+
+FUSIONS: MappingProxyType[FusionName, Callable[[int, int, int | None], Fusion]] = MappingProxyType(
+    {"gated": GatedFusion, "scalar": ScalarFusion, "mean": MeanFusion, "concat": ConcatFusion}
+)

@@ -15,6 +15,7 @@ from torch.utils.checkpoint import checkpoint
 
 from sleep2vec.model.dropout import Dropout
 from sleep2vec.model.feed_forward import feed_forward
+from sleep2vec.model.layer_mixture import LayerMixture
 from sleep2vec.model.sizes import Size
 
 
@@ -63,21 +64,28 @@ class RecurrentLayer(nn.Module):
 class Recurrent(nn.Module):
     """A stack of `RecurrentLayer`, normalised at the end. Each window needs a readable token.
 
+    Args:
+        mix_layers: as the transformer's.
+
     Attributes:
         checkpointing: as the transformer's: keep only the input of each layer for the way back.
     """
 
     checkpointing: bool = False
 
-    def __init__(self, size: Size, dropout: float) -> None:
+    def __init__(self, size: Size, dropout: float, mix_layers: bool = False) -> None:
         super().__init__()
         self.layers = nn.ModuleList(RecurrentLayer(size.width, dropout) for _ in range(size.layers))
         self.norm = nn.LayerNorm(size.width)
+        self.mixture = LayerMixture(size.layers) if mix_layers else None
 
     def forward(self, tokens_BLD: Tensor, readable_BL: Tensor) -> Tensor:
+        heights = []
         for layer in self.layers:
             if self.checkpointing and torch.is_grad_enabled():
                 tokens_BLD = cast(Tensor, checkpoint(layer, tokens_BLD, readable_BL, use_reentrant=False))
             else:
                 tokens_BLD = layer(tokens_BLD, readable_BL)
-        return self.norm(tokens_BLD)
+            if self.mixture is not None:
+                heights.append(tokens_BLD)
+        return self.norm(tokens_BLD if self.mixture is None else self.mixture(heights))

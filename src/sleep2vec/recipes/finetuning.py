@@ -5,12 +5,14 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
-from torch import nn
 
-from sleep2vec.data.nights import NightBatch, NightSource
+from sleep2vec.data.nights import NightReader, NightSource
+from sleep2vec.data.scoring import ScoringReader
 from sleep2vec.data.splits import Split, split_nights
-from sleep2vec.data.window import Window, WindowReader
+from sleep2vec.data.window import WindowReader
+from sleep2vec.model.adapters import merge_adapters
 from sleep2vec.model.checkpoint import (
     load_config,
     load_weights,
@@ -19,17 +21,34 @@ from sleep2vec.model.checkpoint import (
     structure_of,
     weights_digest,
 )
-from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
+from sleep2vec.model.encoder import ModelConfig
+from sleep2vec.model.seconds import second_features
 from sleep2vec.model.shipped import model_folder
+from sleep2vec.model.sleep_model import SleepModel, SleepModelConfig
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
 from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
 from sleep2vec.recipes.people import PEOPLE, hashes_of, people_of, refuse_known_people
 from sleep2vec.recipes.schema import FinetuneRecipe
 from sleep2vec.recipes.start import note_start
+from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.store.reader import Store
-from sleep2vec.tasks.calibration import calibrate, calibrate_fusion
-from sleep2vec.tasks.staging import Stager, staging_scores, staging_work
+from sleep2vec.tasks.calibration import calibrate, calibrate_fusion, calibrate_seconds
+from sleep2vec.tasks.familiarity import familiarity
+from sleep2vec.tasks.finetuned import Finetuned
+from sleep2vec.tasks.finetuning import (
+    NightSequence,
+    answers_of,
+    finetuning_work,
+    let_learn,
+    night_embedding,
+    scores_of,
+    validation_answers,
+)
+from sleep2vec.tasks.registry import tasks_of
+from sleep2vec.tasks.staging import Staging
+from sleep2vec.tasks.survival import SurvivalModel, fit_survival
+from sleep2vec.tasks.task import Task
 from sleep2vec.training.resume import discard_state, newest_state
 from sleep2vec.training.runner import Progress, fingerprint_of, train
 from sleep2vec.training.work import HOW_NOT_WHAT
@@ -37,12 +56,16 @@ from sleep2vec.training.world import World, joined_world
 from sleep2vec.vocabulary.errors import ModelError, StoreError
 
 ENCODER_PREFIX = "encoder."
+_NIGHTS_TO_PREPARE = 512
+"""So many training nights say what is usual of a label."""
+_NIGHTS_TO_FIT = 512
+"""So many validation nights decide on temperatures and thresholds."""
 
 
 def run_finetuning(
     recipe: FinetuneRecipe, watch: Callable[[Progress], None] | None = None, *, i_know: bool = False
 ) -> dict[str, float]:
-    """Fine-tune staging, write the model into ``recipe.out`` and return its scores on the validation people.
+    """Fine-tune the tasks of a recipe, write the model into ``recipe.out``, return its scores on validation people.
 
     Several processes that `torchrun` started share the work; the main one writes, the others return nothing.
     """
@@ -56,94 +79,196 @@ def _run(
     check_place(recipe.out)
     store = Store(recipe.store)
     start = None if recipe.pretrained is None else model_folder(recipe.pretrained)
-    origin = None if start is None else weights_digest(start)
     split = split_nights(store.rows, recipe.split, i_know=i_know)
     known = frozenset() if start is None else people_of(load_config(start))
     if not i_know and start is not None:
         judges = [store.row(night_id) for night_id in (*split.validation, *split.test)]
         refuse_known_people(known, judges, start)
-    model = _model(recipe, start)
+    scorings = ScoringReader(store)
+    labelled = labelled_nights(recipe, scorings, split)
+    tasks = prepared_tasks(recipe, scorings, labelled)
+    made_of = _made_of(recipe, start, tasks)
     fingerprint = fingerprint_of(
         recipe.model_dump_json(
             exclude={"out": True, "store": True, "pretrained": True, "feature_folder": True, "run": set(HOW_NOT_WHAT)}
         ),
-        origin,
-        structure_of(lambda: Stager(model)),
+        None if start is None else weights_digest(start),
+        structure_of(lambda: SleepModel(made_of)),
         split.model_dump_json(),
         *(row.taught for row in store.rows),
     )
     earlier = finished_scores(recipe.out, fingerprint)
     if earlier is not None:
         return earlier
-    labelled = labelled_nights(store, split, recipe.labelled_nights, recipe.run.seed)
     torch.manual_seed(recipe.run.seed)
-    module, history = _start(model, start)
-    modalities = module.config.modalities
-    reader = WindowReader(store, module.encoder.front_end if recipe.keep_features else None, recipe.feature_folder)
-    reader.prepare((*labelled, *split.validation), modalities)
+    module, history = _start(made_of, start)
+    reader = _reader(recipe, module, scorings, tasks)
+    if recipe.keep_features:
+        reader.views.prepare((*labelled, *split.validation), module.modalities)
+        if reader.seconds is not None:
+            reader.seconds.prepare((*labelled, *split.validation), module.modalities)
     if newest_state(recipe.out) is None:  # else the run goes on with what it had begun with
         if recipe.pretrained is None:
-            calibrate(module.encoder, reader, split.train, recipe.run.seed)
-        calibrate_fusion(module.fusion, module.encoder, reader, split.train, recipe.run.seed)
-    source = NightSource(reader, labelled, modalities, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
-    validation = validation_batches(reader, split.validation, modalities)
-    work = staging_work(module, source, validation, recipe.staging)
+            calibrate(module.encoder, reader.views, split.train, recipe.run.seed)
+        calibrate_fusion(module.fusion, module.encoder, reader.views, split.train, recipe.run.seed)
+        if module.seconds is not None:
+            calibrate_seconds(module.seconds, reader.seconds or reader.views, split.train, recipe.run.seed)
+    let_learn(module, recipe.finetuning)
+    source = NightSource(reader, labelled, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
+    validation = NightSequence(_unlabelled(reader), split.validation)
+    work = finetuning_work(module, tasks, source, validation, scorings, recipe.finetuning)
     if world.main:
         sides = {"training": labelled, "validation": split.validation}
         note_start(recipe.out, recipe, {side: [store.row(night_id) for night_id in ids] for side, ids in sides.items()})
     averaged = train(work, recipe.run, recipe.optimizer, recipe.out, fingerprint, watch, world)
     if not world.main:
         return {}
-    scores = {name.removeprefix("validation/"): value for name, value in staging_scores(averaged, validation).items()}
+    learned = SleepModel(made_of).to(next(averaged.parameters()).device)
+    merge_adapters(averaged)
+    learned.load_state_dict(averaged.state_dict())
+    fitted, scores = fitted_model(recipe, learned, tasks, reader, split, labelled)
     taught = [store.row(night_id) for night_id in labelled]
-    config = {
-        "fingerprint": fingerprint,
-        "training_data": {**history, "staging": training_data(taught).as_dict()},
-        "scores": scores,
-        PEOPLE: sorted(known | hashes_of(taught)),
-    }
-    _save(recipe, averaged, module.config, config)
+    _save(
+        recipe,
+        fitted,
+        {
+            "fingerprint": fingerprint,
+            "training_data": {**history, "finetuning": training_data(taught).as_dict()},
+            "scores": scores,
+            PEOPLE: sorted(known | hashes_of(taught)),
+        },
+    )
     return scores
 
 
-def _save(recipe: FinetuneRecipe, averaged: nn.Module, model: ModelConfig, told: Mapping[str, Any]) -> None:
+def fitted_model(
+    recipe: FinetuneRecipe,
+    module: SleepModel,
+    tasks: Mapping[str, Task],
+    reader: NightReader,
+    split: Split,
+    labelled: Sequence[str],
+) -> tuple[Finetuned, dict[str, float]]:
+    """What is fitted once the model has learned, and its scores on validation people.
+
+    Temperatures, thresholds and the limits of the familiar come from validation people; survival from the embeddings of
+    all training nights.
+    """
+    scorings, unlabelled = reader.scorings, _unlabelled(reader)
+    validation = NightSequence(unlabelled, split.validation[:_NIGHTS_TO_FIT])
+    answers = validation_answers(module, tasks, validation, scorings)
+    fitted = {name: task.fitted(answers[name]) for name, task in tasks.items()}
+    scores = scores_of(fitted, answers)
+    survival = None
+    if "survival" in recipe.tasks:
+        survival = _survival(recipe, module, unlabelled, labelled)
+    usual = familiarity(reader.views, module.modalities, labelled, split.validation)
+    return Finetuned(module, fitted, usual, survival), scores
+
+
+def _survival(
+    recipe: FinetuneRecipe, module: SleepModel, reader: NightReader, night_ids: Sequence[str]
+) -> SurvivalModel:
+    rows: list[ManifestRow] = [reader.views.store.row(night_id) for night_id in night_ids]
+    followed = [row for row in rows if any(name.startswith("event.") for name in row.measures)]
+    batches = NightSequence(reader, [row.night_id for row in followed])
+    told = [answers for answers, _ in answers_of(module, {}, batches, reader.scorings)]
+    embeddings_ND = np.stack([night_embedding(answers) for answers in told]) if told else np.empty((0, 1))
+    return fit_survival(embeddings_ND, followed, recipe.survival)
+
+
+def _save(recipe: FinetuneRecipe, fitted: Finetuned, told: Mapping[str, Any]) -> None:
     """Write the model and drop the state of the run."""
-    config = {
-        "kind": "staging",
-        "model": model.model_dump(mode="json"),
-        "recipe": recipe.model_dump(mode="json"),
-        **told,
-    }
+    titles = [task.title for task in fitted.tasks.values()] + (["survival"] if fitted.survival else [])
+    config = {**fitted.told(), "recipe": recipe.model_dump(mode="json"), **told}
     card = card_text(
-        f"sleep2vec {model.size}, staging",
-        "Sleep stages (5, 4 or 3 classes) from any subset of its modalities.",
+        f"sleep2vec {fitted.module.config.encoder.size}, {', '.join(fitted.tasks)}",
+        f"{', '.join(titles).capitalize()}, from any subset of its modalities.",
         [(use, TrainingData(**facts)) for use, facts in told["training_data"].items()],
         told["scores"],
         recipe_text(recipe),
     )
-    save_checkpoint(recipe.out, averaged.state_dict(), config, card, recipe.weights)
+    save_checkpoint(recipe.out, fitted.tensors(), config, card, recipe.weights)
     discard_state(recipe.out)
 
 
-def labelled_nights(store: Store, split: Split, limit: int | None, seed: int) -> tuple[str, ...]:
-    """Training nights that somebody scored, at most `limit` of them, drawn by `seed`."""
-    scored = [night_id for night_id in split.train if store.row(night_id).n_scored_tokens > 0]
-    if not scored:
-        raise StoreError(f"{store.path}: none of its {len(split.train)} training nights has sleep stages.")
-    return tuple(scored if limit is None else random.Random(seed).sample(scored, min(limit, len(scored))))
+def prepared_tasks(recipe: FinetuneRecipe, scorings: ScoringReader, labelled: Sequence[str]) -> dict[str, Task]:
+    """The tasks of a recipe with what is to be known of the labels of its training nights.
+
+    Raises:
+        StoreError: a task has no label in any of them.
+    """
+    store = scorings.store
+    prepared: dict[str, Task] = {}
+    for name, task in _asked(recipe).items():
+        knowing = [night_id for night_id in labelled if task.knows(store.row(night_id), scorings)]
+        if not knowing:
+            raise StoreError(
+                f"{store.path}: none of its {len(labelled)} training nights has a label for the task {name}; "
+                "leave the task out, or ingest the nights with their scorings and tables."
+            )
+        drawn = random.Random(0).sample(knowing, min(len(knowing), _NIGHTS_TO_PREPARE))
+        prepared[name] = task.prepared([scorings.of(night_id) for night_id in drawn])
+    return prepared
 
 
-def validation_batches(reader: WindowReader, night_ids: Sequence[str], modalities: Sequence[str]) -> list[NightBatch]:
-    """Scored nights whole, one a batch; of nights longer than the model sees at once, their beginning."""
-    source = NightSource(reader, night_ids, modalities, 1, MAX_TOKENS, 0)
-    rows = [reader.store.row(night_id) for night_id in night_ids]
-    return [
-        source.batch_of([Window(row.night_id, 0, min(row.n_tokens, MAX_TOKENS))]) for row in rows if row.n_scored_tokens
-    ]
+def _asked(recipe: FinetuneRecipe) -> dict[str, Task]:
+    tasks = tasks_of([name for name in recipe.tasks if name != "survival"], recipe.custom)
+    if "staging" in tasks:
+        tasks["staging"] = Staging(risk=recipe.risk)
+    return tasks
 
 
-def _model(recipe: FinetuneRecipe, start: Path | None) -> ModelConfig:
-    """What the encoder is made of: as the recipe says, or as it was pretrained."""
+def labelled_nights(recipe: FinetuneRecipe, scorings: ScoringReader, split: Split) -> tuple[str, ...]:
+    """Training nights with a label of any task; at most as many nights, or people, as the recipe says, by its seed."""
+    store, tasks, draw = scorings.store, _asked(recipe), random.Random(recipe.run.seed)
+    rows = [store.row(night_id) for night_id in split.train]
+    known = [row for row in rows if any(task.knows(row, scorings) for task in tasks.values())]
+    if not known:
+        raise StoreError(
+            f"{store.path}: none of its {len(split.train)} training nights has labels for {', '.join(tasks)}; "
+            "ingest the nights with their scorings and tables."
+        )
+    if recipe.labelled_people is not None:
+        people = sorted({row.person for row in known})
+        chosen = set(draw.sample(people, min(recipe.labelled_people, len(people))))
+        known = [row for row in known if row.person in chosen]
+    night_ids = [row.night_id for row in known]
+    if recipe.labelled_nights is not None:
+        night_ids = draw.sample(night_ids, min(recipe.labelled_nights, len(night_ids)))
+    return tuple(night_ids)
+
+
+def _reader(
+    recipe: FinetuneRecipe, module: SleepModel, scorings: ScoringReader, tasks: Mapping[str, Task]
+) -> NightReader:
+    """Reads batches with labels; what nothing learned computes is kept where the recipe says so."""
+    if not recipe.keep_features:
+        views, seconds = WindowReader(scorings.store), None
+    else:
+        views = WindowReader(scorings.store, module.encoder.front_end, recipe.feature_folder)
+        seconds = None
+        if module.seconds is not None:
+            seconds = WindowReader(scorings.store, second_features, recipe.feature_folder)
+    return NightReader(views, module.modalities, scorings, tasks, seconds)
+
+
+def _unlabelled(reader: NightReader) -> NightReader:
+    return NightReader(reader.views, reader.modalities, reader.scorings, {}, reader.seconds)
+
+
+def _made_of(recipe: FinetuneRecipe, start: Path | None, tasks: Mapping[str, Task]) -> SleepModelConfig:
+    """What the model is made of: as the recipe says, around the encoder as it was pretrained."""
+    encoder = _encoder_config(recipe, start).model_copy(update={"mix_layers": recipe.finetuning.mix_layers})
+    return SleepModelConfig(
+        encoder=encoder,
+        heads={name: task.head for name, task in tasks.items()},
+        fusion=recipe.finetuning.fusion,
+        linear=recipe.finetuning.train == "probe",
+    )
+
+
+def _encoder_config(recipe: FinetuneRecipe, start: Path | None) -> ModelConfig:
     if start is None:
         assert recipe.model is not None  # the recipe checks that
         return recipe.model
@@ -153,15 +278,16 @@ def _model(recipe: FinetuneRecipe, start: Path | None) -> ModelConfig:
     return model_config(start, config)
 
 
-def _start(model: ModelConfig, start: Path | None) -> tuple[Stager, dict[str, Any]]:
-    """A stager, from scratch or around a pretrained encoder, and what its encoder was trained on."""
-    stager = Stager(model)
+def _start(made_of: SleepModelConfig, start: Path | None) -> tuple[SleepModel, dict[str, Any]]:
+    """A model, from scratch or around a pretrained encoder, and what its encoder was trained on."""
+    module = SleepModel(made_of)
     if start is None:
-        return stager, {}
+        return module, {}
     weights = load_weights(start)
     encoder = {name.removeprefix(ENCODER_PREFIX): w for name, w in weights.items() if name.startswith(ENCODER_PREFIX)}
+    mixture = {name: w for name, w in module.encoder.state_dict().items() if name.startswith("backbone.mixture.")}
     try:
-        stager.encoder.load_state_dict(encoder)
+        module.encoder.load_state_dict({**mixture, **encoder})
     except RuntimeError:
         raise ModelError(f"the weights in {start} do not fit its config; copy the model again.") from None
-    return stager, dict(load_config(start)["training_data"])
+    return module, dict(load_config(start)["training_data"])

@@ -11,8 +11,11 @@ from sleep2vec.model.checkpoint import Precision
 from sleep2vec.model.encoder import MAX_TOKENS, KnownModalities, ModelConfig
 from sleep2vec.tasks.adaptation import AdaptationConfig
 from sleep2vec.tasks.alignment import AlignmentConfig
+from sleep2vec.tasks.custom import CustomConfig
+from sleep2vec.tasks.finetuning import FinetuneConfig
 from sleep2vec.tasks.probing import ProbeConfig
-from sleep2vec.tasks.staging import StagingConfig
+from sleep2vec.tasks.registry import RESERVED, TaskName
+from sleep2vec.tasks.survival import SurvivalConfig
 from sleep2vec.training.optimizer import OptimizerConfig
 from sleep2vec.training.runner import RunConfig
 from sleep2vec.vocabulary.modalities import WEARABLES
@@ -46,7 +49,10 @@ class PretrainRecipe(_Strict):
 class FinetuneRecipe(_Strict):
     """Everything `sleep2vec finetune` needs."""
 
-    task: Literal["staging"] = "staging"
+    tasks: Annotated[
+        tuple[TaskName | Literal["survival"], ...], Field(description="learned together, in one checkpoint")
+    ] = ("staging",)
+    custom: Annotated[tuple[CustomConfig, ...], Field(description="tasks from columns of the metadata")] = ()
     store: Path
     out: Annotated[Path, Field(description="folder of the run and of the model it ends in")]
     pretrained: Annotated[
@@ -54,7 +60,9 @@ class FinetuneRecipe(_Strict):
     ] = None
     weights: Annotated[Precision, Field(description="how the model's matrices are written")] = "float32"
     model: Annotated[ModelConfig | None, Field(description="what to build from scratch")] = None
-    staging: StagingConfig = StagingConfig()
+    finetuning: FinetuneConfig = FinetuneConfig()
+    survival: SurvivalConfig = SurvivalConfig()
+    risk: Annotated[float, Field(ge=0, le=1, description="share of wrong epochs borne before the model abstains")] = 0.1
     batch_windows: Annotated[int, Field(ge=1)] = 8
     window_tokens: Annotated[int, Field(ge=1, le=MAX_TOKENS)] = 480
     keep_features: Annotated[
@@ -64,7 +72,10 @@ class FinetuneRecipe(_Strict):
     feature_folder: Annotated[Path | None, Field(description="where features are kept; STORE/features by default")] = (
         None
     )
-    labelled_nights: Annotated[int | None, Field(ge=1, description="use only so many of the training nights")] = None
+    labelled_nights: Annotated[int | None, Field(ge=1, description="learn from only so many training nights")] = None
+    labelled_people: Annotated[int | None, Field(ge=1, description="learn from all nights of only so many people")] = (
+        None
+    )
     optimizer: OptimizerConfig = OptimizerConfig(learning_rate=3e-4)
     run: RunConfig
     split: SplitConfig = SplitConfig()
@@ -74,6 +85,26 @@ class FinetuneRecipe(_Strict):
         if (self.pretrained is None) == (self.model is None):
             given = "neither" if self.model is None else "both"
             raise ValueError(f"name either `pretrained` (a model to start from) or `model` (from scratch), not {given}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_limit(self) -> Self:
+        if self.labelled_nights is not None and self.labelled_people is not None:
+            raise ValueError("limit `labelled_nights` or `labelled_people`, not both")
+        return self
+
+    @model_validator(mode="after")
+    def _named_once(self) -> Self:
+        learned = [name for name in self.tasks if name != "survival"]
+        names = [*learned, *(config.name for config in self.custom)]
+        twice = sorted({name for name in names if names.count(name) > 1} | {c.name for c in self.custom if c.name in RESERVED})
+        if twice:
+            raise ValueError(f"the name {twice[0]!r} is taken; give each of `tasks` and `custom` a name of its own")
+        if not names:
+            raise ValueError("survival is fitted on what other tasks teach; name one more, such as age, in `tasks`")
+        unknown = sorted(set(self.finetuning.task_weights) - set(names))
+        if unknown:
+            raise ValueError(f"finetuning.task_weights names {unknown[0]!r}, which is none of the tasks {', '.join(names)}")
         return self
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from sleep2vec.store.manifest import ManifestRow, read_manifest
+from sleep2vec.store.manifest import ManifestRow, read_description, read_manifest
 from sleep2vec.store.night_file import NightFile
-from sleep2vec.store.schema import UNSCORED
+from sleep2vec.store.schema import UNSCORED, night_paths
 from sleep2vec.vocabulary.errors import StoreError
+from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.stages import Hypnogram
 
@@ -82,6 +83,15 @@ class Store:
         start = row.layout.stages_start + first
         codes_L = self._file(row).read(start, n_tokens)
         return np.where(codes_L == UNSCORED, np.nan, codes_L).astype(np.float32)
+
+    def events(self, night_id: str) -> tuple[Event, ...]:
+        """What was scored beside the stages, times from the start of the recording.
+
+        Raises:
+            StoreError: the night's description is damaged.
+        """
+        description = read_description(night_paths(self.path, self.row(night_id).night_id)[1])
+        return tuple(Event(**event) for event in description["events"])
 
     @staticmethod
     def _clip(row: ManifestRow, first: int, n_tokens: int | None) -> tuple[int, int]:

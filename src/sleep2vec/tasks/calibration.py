@@ -8,7 +8,9 @@ from torch import Tensor
 
 from sleep2vec.data.window import View, Window, WindowReader
 from sleep2vec.model.encoder import Encoder
-from sleep2vec.model.fusion import GatedFusion
+from sleep2vec.model.fusion import Fusion
+from sleep2vec.model.seconds import SecondPath, seconds_of
+from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 
 MAX_NIGHTS = 32
 WINDOW_TOKENS = 120
@@ -44,13 +46,23 @@ def calibrate(
 
 @torch.no_grad()
 def calibrate_fusion(
-    fusion: GatedFusion, encoder: Encoder, reader: WindowReader, night_ids: Sequence[str], seed: int
+    fusion: Fusion, encoder: Encoder, reader: WindowReader, night_ids: Sequence[str], seed: int
 ) -> None:
     """Give the fusion what an encoder as it is tells of an hour of some training nights, scored or not."""
     encoder.eval()
     for name, view in _hours(reader, night_ids, seed, encoder.config.modalities):
         told_ND = encoder([(name, view)])[0].tokens_BLD[view.valid_BL]
         fusion.maps.calibrate(encoder.config.modalities.index(name), told_ND)
+
+
+@torch.no_grad()
+def calibrate_seconds(path: SecondPath, reader: WindowReader, night_ids: Sequence[str], seed: int) -> None:
+    """Give the path of seconds the centre and spread of its features over an hour of some training nights."""
+    for name, view in _hours(reader, night_ids, seed, path.modalities):
+        valid_BS = view.valid_BL.repeat_interleave(TOKEN_SECONDS, dim=1)
+        features_NF = seconds_of(name, view)[valid_BS]
+        if len(features_NF) > 1:
+            path.reader(name).calibrate(features_NF)
 
 
 def _hours(

@@ -1,0 +1,41 @@
+"""Low-rank adapters (LoRA, DoRA) on the backbone, through PEFT; merged into the weights once learned.
+
+References:
+    Hu et al. (2021), arXiv:2106.09685. Liu et al. (2024), arXiv:2402.09353.
+"""
+
+from typing import cast
+
+from torch import nn
+
+from sleep2vec.vocabulary.errors import UsageError
+
+_ADAPTED = r"(.*\.)?(query_key_value|attention\.output|feed_forward\.\d+)"
+
+
+def add_adapters(backbone: nn.Module, rank: int, alpha: int, *, dora: bool) -> None:
+    """Put adapters on the linear layers of a backbone; they alone can learn then.
+
+    Raises:
+        UsageError: PEFT is not installed, or the backbone has nothing to adapt.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model
+    except ImportError:
+        raise UsageError(
+            "adapters need PEFT, which is not installed; install sleep2vec[lora], or set finetuning.train: full."
+        ) from None
+    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=_ADAPTED, use_dora=dora)
+    try:
+        inject_adapter_in_model(config, backbone)
+    except ValueError as error:
+        raise UsageError(f"{type(backbone).__name__} has no layer to adapt ({error}); set finetuning.train: full.") from None
+
+
+def merge_adapters(module: nn.Module) -> None:
+    """Write what adapters learned into the weights they stand beside, and take them away."""
+    for path, part in list(module.named_modules()):
+        if hasattr(part, "get_base_layer") and hasattr(part, "merge"):
+            part.merge(safe_merge=True)
+            parent_path, _, name = path.rpartition(".")
+            setattr(module.get_submodule(parent_path), name, cast(nn.Module, part.get_base_layer()))
