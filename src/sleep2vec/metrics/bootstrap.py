@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from sleep2vec.vocabulary.errors import UsageError
 
@@ -78,15 +79,30 @@ def bootstrap_interval(
             value = statistic([item for group in drawn for item in groups[group]])
             if value is not None and not np.isnan(value):
                 values.append(value)
-    low, high = (
-        (float(end) for end in np.quantile(values, [(1 - level) / 2, (1 + level) / 2])) if values else (None, None)
-    )
-    estimate = statistic(items)
+    return interval_of(statistic(items), values, n_people=len(groups), level=level)
+
+
+def resampled_counts(n_people: int, n_resamples: int = 1000, seed: int = 0) -> NDArray[np.int64]:
+    """How often each person is drawn, (n_resamples, n_people): the draws of `bootstrap_interval` with the same seed.
+
+    For statistics that can be had of all resamples at once. Several of the same counts are paired.
+    """
+    drawn = np.random.default_rng(seed).integers(n_people, size=(n_resamples, n_people))
+    return np.stack([np.bincount(people, minlength=n_people) for people in drawn])
+
+
+def interval_of(
+    estimate: float | None, values: Sequence[float] | NDArray[np.floating], *, n_people: int, level: float = 0.95
+) -> Interval:
+    """The percentile interval of values of resamples, NaN where undefined."""
+    known = np.asarray(values, dtype=float)
+    known = known[~np.isnan(known)]
+    ends = np.quantile(known, [(1 - level) / 2, (1 + level) / 2]).tolist() if len(known) else (None, None)
     return Interval(
         estimate=None if estimate is None or np.isnan(estimate) else float(estimate),
-        low=low,
-        high=high,
+        low=ends[0],
+        high=ends[1],
         level=level,
-        n_people=len(groups),
-        n_resamples=len(values),
+        n_people=n_people,
+        n_resamples=len(known),
     )
