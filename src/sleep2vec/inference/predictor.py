@@ -4,7 +4,7 @@ Dimension letters: L tokens, C stages, M modalities, D features.
 """
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -14,44 +14,58 @@ import torch
 from numpy.typing import NDArray
 
 from sleep2vec.data.window import view_of_night
+from sleep2vec.inference.breathing import breathing_of
+from sleep2vec.inference.outcomes import outcomes_of, prognoses_of
 from sleep2vec.inference.result import NightResult, lights_of
-from sleep2vec.model.checkpoint import load_config, load_weights, model_config
 from sleep2vec.model.encoder import MAX_TOKENS
 from sleep2vec.model.shipped import STAGING, model_folder
-from sleep2vec.tasks.staging import Stager
-from sleep2vec.vocabulary.errors import ModelError, NoUsableChannelError, UsageError
+from sleep2vec.tasks.events import EventTask
+from sleep2vec.tasks.finetuned import Finetuned, load_finetuned
+from sleep2vec.tasks.finetuning import night_embedding
+from sleep2vec.tasks.nights import NightTask
+from sleep2vec.vocabulary.errors import NoUsableChannelError, UsageError
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS, parse_modalities
 from sleep2vec.vocabulary.night import Night
+from sleep2vec.vocabulary.stages import FIVE
 
-TASKS = ("staging",)
 OVERLAP_TOKENS = 120
 """Nights longer than the model sees at once are read in windows that share an hour, faded from one to the next."""
 
 
 @dataclass(frozen=True)
 class _Answer:
-    """What the model says of one window; arrays over its tokens."""
+    """What the model says of one window, or of a night.
 
-    probabilities_LC: NDArray[np.float32]
-    weights_LM: NDArray[np.float32]
-    embeddings_LD: NDArray[np.float32]
-    window_D: NDArray[np.float32]
+    Attributes:
+        tokens: By name, arrays whose first axis are tokens: weights, embeddings, probabilities of tasks of tokens.
+        seconds: By task, probabilities whose first axis are seconds.
+        nights: By task, what heads of nights say, before any softmax; and the embeddings of the night.
+    """
+
+    tokens: dict[str, NDArray[np.float32]]
+    seconds: dict[str, NDArray[np.float32]]
+    nights: dict[str, NDArray[np.float32]]
 
 
 class Model:
     """A fine-tuned model, ready to predict; `load` makes one from its folder.
 
-    `stager` is the torch module behind it.
+    `finetuned` holds the torch module behind it and what was fitted after it had learned.
     """
 
-    def __init__(self, name: str, config: dict[str, Any], stager: Stager) -> None:
-        self.name, self.config = name, config
-        self.stager = stager.eval()
+    def __init__(self, name: str, config: dict[str, Any], finetuned: Finetuned) -> None:
+        self.name, self.config, self.finetuned = name, config, finetuned
+        self.module = finetuned.module.eval()
 
     @property
     def modalities(self) -> tuple[str, ...]:
         """The modalities it can read; any subset will do."""
-        return self.stager.config.modalities
+        return self.module.modalities
+
+    @property
+    def tasks(self) -> tuple[str, ...]:
+        """What it was taught."""
+        return (*self.finetuned.tasks, *(("survival",) if self.finetuned.survival else ()))
 
     @property
     def simulated_only(self) -> bool:
@@ -59,18 +73,19 @@ class Model:
         return all(data["simulated_only"] for data in self.config["training_data"].values())
 
     def predict(
-        self, night: Night, tasks: Sequence[str] = TASKS, modalities: Iterable[str] | None = None
+        self, night: Night, tasks: Sequence[str] | None = None, modalities: Iterable[str] | None = None
     ) -> NightResult:
-        """Stage a night from the modalities it has, or from those of them that are named.
+        """Answer all tasks, or those that are named, from the modalities a night has, or from those that are named.
 
         Raises:
             UnknownModalityError: a name is no modality.
             NoUsableChannelError: the night has none of the modalities.
-            UsageError: a task is not known.
+            UsageError: the model was not taught a task.
         """
-        unknown = [task for task in tasks if task not in TASKS]
+        asked_tasks = self.tasks if tasks is None else tuple(tasks)
+        unknown = [task for task in asked_tasks if task not in self.tasks]
         if unknown:
-            raise UsageError(f"unknown task {unknown[0]!r}; this model does: {', '.join(TASKS)}.")
+            raise UsageError(f"unknown task {unknown[0]!r}; this model does: {', '.join(self.tasks)}.")
         asked = self.modalities if modalities is None else parse_modalities(modalities)
         given = tuple(name for name in asked if name in self.modalities and name in night.samples)
         if not given:
@@ -81,18 +96,56 @@ class Model:
             )
         answer = self._stitched(night, given)
         valid_LM = np.stack([night.valid[name] for name in given], axis=1)
-        return NightResult(
+        whole = {name: view_of_night(night, name, 0, night.n_tokens) for name in given}
+        warnings = _warnings(night, asked, given, valid_LM) + self.finetuned.familiarity.warnings(whole)
+        result = NightResult(
             night=night,
             model_name=self.name,
             simulated_weights=self.simulated_only,
             modalities=given,
-            probabilities=answer.probabilities_LC,
-            sensor_weights=answer.weights_LM,
+            probabilities=answer.tokens.get("staging", np.full((night.n_tokens, len(FIVE)), np.nan, dtype=np.float32)),
+            sensor_weights=answer.tokens["weights"],
             valid=valid_LM,
-            embeddings=answer.embeddings_LD,
-            night_embedding=answer.window_D,
-            warnings=tuple(_warnings(night, asked, given, valid_LM)),
+            embeddings=answer.tokens["embeddings"],
+            night_embedding=answer.nights["embedding"][0],
+            tasks=asked_tasks,
+            least_confidence=getattr(self.finetuned.tasks.get("staging"), "least_confidence", None),
+            warnings=tuple(warnings),
             versions={"sleep2vec": version("sleep2vec"), "torch": torch.__version__},
+        )
+        return self._with_more(result, answer)
+
+    def _with_more(self, result: NightResult, answer: _Answer) -> NightResult:
+        """What is said beside the stages."""
+        night, asked = result.night, result.tasks
+        decoders = {
+            name: task for name, task in self.finetuned.tasks.items() if isinstance(task, EventTask) and name in asked
+        }
+        found = {name: task.decode(answer.seconds[name], night.grid_start_s) for name, task in decoders.items()}
+        seconds = {name: task.any_event(answer.seconds[name]) for name, task in decoders.items()}
+        breathing = None
+        if decoders or ("staging" in asked and "spo2" in result.modalities):
+            breathing = breathing_of(
+                night,
+                result.stages,
+                found.get("respiratory"),
+                found.get("arousal"),
+                with_oximeter="spo2" in result.modalities,
+            )
+        return replace(
+            result,
+            events=tuple(sorted((e for events in found.values() for e in events), key=lambda event: event.onset_s)),
+            seconds=seconds,
+            breathing=breathing,
+            outcomes=tuple(
+                outcome
+                for name, task in self.finetuned.tasks.items()
+                if isinstance(task, NightTask) and name in asked
+                for outcome in outcomes_of(task, answer.nights[name])
+            ),
+            prognoses=prognoses_of(self.finetuned.survival, answer.nights["pooled"], night.subject)
+            if self.finetuned.survival is not None and "survival" in asked
+            else (),
         )
 
     def _stitched(self, night: Night, given: tuple[str, ...]) -> _Answer:
@@ -100,31 +153,61 @@ class Model:
         places = window_places(night.n_tokens)
         answers = [self._answer(night, given, first, n_tokens) for first, n_tokens in places]
         fades = [_fade(index, n_tokens, len(places)) for index, (_, n_tokens) in enumerate(places)]
-        merged = []
-        for part in ("probabilities_LC", "weights_LM", "embeddings_LD"):
-            total = np.zeros((night.n_tokens, getattr(answers[0], part).shape[1]), dtype=np.float32)
-            weight_L = np.zeros(night.n_tokens, dtype=np.float32)
-            for answer, fade_L, (first, n_tokens) in zip(answers, fades, places, strict=True):
-                total[first : first + n_tokens] += fade_L[:, None] * getattr(answer, part)
-                weight_L[first : first + n_tokens] += fade_L
-            merged.append((total / weight_L[:, None]).astype(np.float32))
-        probabilities_LC, weights_LM, embeddings_LD = merged
         abstained_L = ~np.any([night.valid[name] for name in given], axis=0)
-        probabilities_LC[abstained_L] = np.nan
-        embeddings_LD[abstained_L] = np.nan
+
+        def merged(parts: list[NDArray[np.float32]], per_token: int, abstains: bool) -> NDArray[np.float32]:
+            total = np.zeros((night.n_tokens * per_token, *parts[0].shape[1:]), dtype=np.float32)
+            weight = np.zeros(len(total), dtype=np.float32)
+            for part, fade_L, (first, n_tokens) in zip(parts, fades, places, strict=True):
+                stretch, fade = slice(first * per_token, (first + n_tokens) * per_token), np.repeat(fade_L, per_token)
+                total[stretch] += fade.reshape(-1, *[1] * (total.ndim - 1)) * part
+                weight[stretch] += fade
+            told = (total / weight.reshape(-1, *[1] * (total.ndim - 1))).astype(np.float32)
+            if abstains:
+                told[np.repeat(abstained_L, per_token)] = np.nan
+            return told
+
         shares = np.array([n_tokens for _, n_tokens in places], dtype=np.float32)
-        night_D = np.average([answer.window_D for answer in answers], axis=0, weights=shares)
-        return _Answer(probabilities_LC, weights_LM, embeddings_LD, night_D.astype(np.float32))
+        return _Answer(
+            {
+                name: merged([answer.tokens[name] for answer in answers], 1, name != "weights")
+                for name in answers[0].tokens
+            },
+            {
+                name: merged([answer.seconds[name] for answer in answers], TOKEN_SECONDS, True)
+                for name in answers[0].seconds
+            },
+            {
+                name: np.average([answer.nights[name] for answer in answers], axis=0, weights=shares).astype(np.float32)
+                for name in answers[0].nights
+            },
+        )
 
     @torch.inference_mode()
     def _answer(self, night: Night, given: tuple[str, ...], first: int, n_tokens: int) -> _Answer:
-        staged = self.stager({name: view_of_night(night, name, first, n_tokens) for name in given})
+        views = {name: view_of_night(night, name, first, n_tokens) for name in given}
+        answers = self.module(views, first_B=torch.tensor([first]))
         columns = [self.modalities.index(name) for name in given]
+        tasks = self.finetuned.tasks
+        of = {
+            resolution: [name for name, task in tasks.items() if task.resolution == resolution]
+            for resolution in ("token", "second", "night")
+        }
+        said = {
+            name: tasks[name].probabilities(answers.outputs[name])[0].numpy() for name in of["token"] + of["second"]
+        }
         return _Answer(
-            staged.logits_BLC[0].softmax(dim=-1).numpy(),
-            staged.weights_BML[0, columns].T.numpy(),
-            staged.fused_BLD[0].numpy(),
-            staged.windows_BD[0].numpy(),
+            {
+                "weights": answers.weights_BML[0, columns].T.numpy(),
+                "embeddings": answers.fused_BLH[0].numpy(),
+                **{name: said[name] for name in of["token"]},
+            },
+            {name: said[name] for name in of["second"]},
+            {
+                "embedding": answers.windows_BD.numpy(),
+                "pooled": night_embedding(answers)[None],
+                **{name: answers.outputs[name].numpy() for name in of["night"]},
+            },
         )
 
 
@@ -135,21 +218,8 @@ def load(folder: str | Path = STAGING) -> Model:
         ModelError: the folder is no complete model, is damaged, or holds a pretrained model without a task.
     """
     folder = model_folder(folder)
-    config = load_config(folder)
-    if config.get("kind") != "staging":
-        raise ModelError(
-            f"{folder} holds a model of kind {config.get('kind')!r}, which answers no question yet; "
-            "fine-tune it first with `sleep2vec finetune`."
-        )
-    stager = Stager(model_config(folder, config))
-    try:
-        stager.load_state_dict(load_weights(folder))
-    except RuntimeError:
-        raise ModelError(
-            f"the weights in {folder} do not fit its config; copy the model again or, if an earlier sleep2vec made it, "
-            "fine-tune again into another folder."
-        ) from None
-    return Model(folder.resolve().name, config, stager)
+    finetuned, config = load_finetuned(folder)
+    return Model(folder.resolve().name, config, finetuned)
 
 
 def window_places(n_tokens: int, longest: int = MAX_TOKENS, overlap: int = OVERLAP_TOKENS) -> list[tuple[int, int]]:

@@ -11,7 +11,9 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from sleep2vec.inference.breathing import Breathing
 from sleep2vec.metrics.sleep_statistics import SleepStatistics, sleep_statistics
+from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 from sleep2vec.vocabulary.night import Night
 from sleep2vec.vocabulary.stages import STAGE_NAMES, Hypnogram, Scheme, regroup_probabilities
@@ -32,8 +34,47 @@ def lights_of(night: Night) -> tuple[float | None, float | None]:
 
 
 @dataclass(frozen=True)
+class Outcome:
+    """What a model says of the person.
+
+    Attributes:
+        task: Whose answer it is.
+        title: For people: ``"age"``, ``"hypertension"``.
+        value: The number in `unit`, or the probability.
+        unit: Of the number; ``"probability"``.
+        error: Usual size of the error (standard deviation on validation people), None where unknown.
+        usual: Of probabilities, how common it was among the training nights; None elsewhere.
+    """
+
+    task: str
+    title: str
+    value: float
+    unit: str
+    error: float | None = None
+    usual: float | None = None
+
+
+@dataclass(frozen=True)
+class Prognosis:
+    """Chance of being free of an event.
+
+    Attributes:
+        outcome: ``"death"``.
+        years: From the night.
+        survival: Chance of being free of it until then, by embedding, age and sex; where age or sex are not known, by
+            the embedding alone.
+        baseline: The same by age and sex alone; None where they are not known.
+    """
+
+    outcome: str
+    years: float
+    survival: float
+    baseline: float | None
+
+
+@dataclass(frozen=True)
 class NightResult:
-    """Stages of a night, how sure they are, and which sensors decided.
+    """Stages of a night, how sure they are, and which sensors decided; and what else the model was taught to say.
 
     Attributes:
         night: What was read, with its provenance; `night.stages` is the reference scoring, if there is one.
@@ -45,6 +86,14 @@ class NightResult:
         valid: (L, M) bool.
         embeddings: (L, D) float32, one for each token; NaN where the model abstains.
         night_embedding: (D,).
+        tasks: What the model was asked.
+        events: Respiratory events, arousals and desaturations that it found; times from the start of the recording.
+        seconds: By task, the probability of an event in each second, (S,), NaN where the model abstains.
+        breathing: None where it was taught no events.
+        outcomes: What it says of the person.
+        prognoses: Of survival.
+        least_confidence: Below this probability of the likeliest stage an epoch is doubtful; None where the model has
+            no such limit.
         warnings: What a person should know before believing it, one sentence each.
         versions: Of the software, by name.
     """
@@ -58,6 +107,13 @@ class NightResult:
     valid: NDArray[np.bool_]
     embeddings: NDArray[np.float32]
     night_embedding: NDArray[np.float32]
+    tasks: tuple[str, ...] = ("staging",)
+    events: tuple[Event, ...] = ()
+    seconds: Mapping[str, NDArray[np.float32]] = field(default_factory=dict)
+    breathing: Breathing | None = None
+    outcomes: tuple[Outcome, ...] = ()
+    prognoses: tuple[Prognosis, ...] = ()
+    least_confidence: float | None = None
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
 
@@ -77,6 +133,14 @@ class NightResult:
         """The same as words (``"N2"``, ``"Light"`` ...), None where the model abstains."""
         names = STAGE_NAMES[scheme]
         return [None if np.isnan(stage) else names[int(stage)] for stage in self.stages_of(scheme)]
+
+    @cached_property
+    def doubtful(self) -> NDArray[np.bool_]:
+        """(L,) epochs whose likeliest stage is less likely than the model's own limit."""
+        if self.least_confidence is None:
+            return np.zeros(len(self.probabilities), dtype=np.bool_)
+        surest_L = np.nan_to_num(self.probabilities, nan=1.0).max(axis=1)
+        return np.asarray(surest_L < self.least_confidence)
 
     @cached_property
     def statistics(self) -> SleepStatistics:

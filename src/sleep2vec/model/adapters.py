@@ -29,7 +29,9 @@ def add_adapters(backbone: nn.Module, rank: int, alpha: int, *, dora: bool) -> N
     try:
         inject_adapter_in_model(config, backbone)
     except ValueError as error:
-        raise UsageError(f"{type(backbone).__name__} has no layer to adapt ({error}); set finetuning.train: full.") from None
+        raise UsageError(
+            f"{type(backbone).__name__} has no layer to adapt ({error}); set finetuning.train: full."
+        ) from None
 
 
 def merge_adapters(module: nn.Module) -> None:

@@ -8,6 +8,7 @@ Dimension letters: B windows, M modalities, L tokens, S = 30 L seconds, F featur
 """
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import cast
 
 import torch
@@ -44,7 +45,7 @@ def second_features(modality: str, samples: Tensor) -> Tensor:
         away = seconds - seconds.mean(dim=-1, keepdim=True)
         window = torch.hann_window(away.shape[-1], periodic=True, device=away.device)
         power = torch.fft.rfft(away * (window / window.square().sum().sqrt())).abs().square()
-        bands = [power[..., low:high].mean(dim=-1) for low, high in zip(_BANDS_HZ, _BANDS_HZ[1:], strict=False)]
+        bands = [power[..., low:high].mean(dim=-1) for low, high in pairwise(_BANDS_HZ)]
         told = torch.stack([*bands, away.square().mean(dim=-1)], dim=-1)
         return (told + _FLOOR).log10().flatten(-2)
 

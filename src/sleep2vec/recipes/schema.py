@@ -97,14 +97,17 @@ class FinetuneRecipe(_Strict):
     def _named_once(self) -> Self:
         learned = [name for name in self.tasks if name != "survival"]
         names = [*learned, *(config.name for config in self.custom)]
-        twice = sorted({name for name in names if names.count(name) > 1} | {c.name for c in self.custom if c.name in RESERVED})
+        twice = sorted(
+            {name for name in names if names.count(name) > 1} | {c.name for c in self.custom if c.name in RESERVED}
+        )
         if twice:
             raise ValueError(f"the name {twice[0]!r} is taken; give each of `tasks` and `custom` a name of its own")
         if not names:
             raise ValueError("survival is fitted on what other tasks teach; name one more, such as age, in `tasks`")
         unknown = sorted(set(self.finetuning.task_weights) - set(names))
         if unknown:
-            raise ValueError(f"finetuning.task_weights names {unknown[0]!r}, which is none of the tasks {', '.join(names)}")
+            known = ", ".join(names)
+            raise ValueError(f"finetuning.task_weights names {unknown[0]!r}, which is none of the tasks {known}")
         return self
 
 

@@ -83,9 +83,7 @@ class EventTask(Task):
     def event_score(self, answers: Sequence[Answered], told: Sequence[Floats]) -> EventScore:
         """How the decoded events of some nights agree with the scored ones."""
         parts = (
-            event_score(
-                self.true_events(answer.scoring), self.decode(said, answer.scoring.row.grid_start_s), LEAST_IOU
-            )
+            event_score(self.true_events(answer.scoring), self.decode(said, answer.scoring.row.grid_start_s), LEAST_IOU)
             for answer, said in zip(answers, told, strict=True)
         )
         return sum(parts, EventScore())

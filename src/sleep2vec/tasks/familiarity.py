@@ -57,8 +57,8 @@ class Familiarity:
             distance = self.distance(name, character(name, view))
             if distance is not None and distance > self.limit[name]:
                 found.append(
-                    f"{name} is unlike the nights that the model learned from ({distance:.1f} standard deviations away, "
-                    f"usual up to {self.limit[name]:.1f}): check its unit, channel and filters, and doubt the answer"
+                    f"{name} is unlike the nights that the model learned from (at a distance of {distance:.1f}, usual "
+                    f"up to {self.limit[name]:.1f}): check its unit, channel and filters, and doubt the answer"
                 )
         return found
 

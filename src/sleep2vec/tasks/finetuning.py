@@ -172,7 +172,7 @@ def whole_output(task: Task, answers: Answers, n_tokens: int) -> np.ndarray:
 
 
 def night_embedding(answers: Answers) -> np.ndarray:
-    """(D,) of the one night of a batch: what heads of nights read, or the mean of [CLS]; NaN where nothing was valid."""
+    """(D,) of the one night of a batch: what heads of nights read, or the mean [CLS]; NaN where nothing was valid."""
     embedding_BD = answers.windows_BD if answers.nights_BH is None else answers.nights_BH
     told_D = embedding_BD[0].float().cpu().numpy()
     return told_D if bool(answers.readable_BL.any()) else np.full_like(told_D, np.nan)

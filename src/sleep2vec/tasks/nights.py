@@ -72,14 +72,12 @@ class NumberTask(NightTask):
         known = np.array([self.values(scoring.row)[0] for scoring in scorings], dtype=float)
         known = known[np.isfinite(known)]
         spread = float(known.std()) if len(known) else 0.0
-        scaled = self.model_copy(
-            update={"centre": float(known.mean()) if len(known) else 0.0, "spread": spread or 1.0}
-        )
+        scaled = self.model_copy(update={"centre": float(known.mean()) if len(known) else 0.0, "spread": spread or 1.0})
         return super(NumberTask, scaled).prepared(scorings)
 
     def constant_loss(self, labels: Sequence[Floats]) -> float:
-        z_N = (np.concatenate(labels) - self.centre) / self.spread
-        z_N = torch.from_numpy(z_N[np.isfinite(z_N)])
+        scaled = (np.concatenate(labels) - self.centre) / self.spread
+        z_N = torch.from_numpy(scaled[np.isfinite(scaled)])
         return float(F.huber_loss(z_N, torch.zeros_like(z_N))) if len(z_N) else 0.0
 
     def loss(self, output: Tensor, label: Tensor, readable_BL: Tensor) -> Tensor:
@@ -152,9 +150,11 @@ class YesNoTask(NightTask):
 
     def scores(self, answers: Sequence[Answered]) -> dict[str, float]:
         label_NK, output_NK = self._sides(answers)
-        areas = {name: auroc(label_NK[:, k], output_NK[:, k]) for k, name in enumerate(self.outcomes)} if len(
-            label_NK
-        ) else {}
+        areas = (
+            {name: auroc(label_NK[:, k], output_NK[:, k]) for k, name in enumerate(self.outcomes)}
+            if len(label_NK)
+            else {}
+        )
         known = {f"auroc_{name}": area for name, area in areas.items() if area is not None}
         return {**known, **({"auroc": float(np.mean(list(known.values())))} if known else {})}
 

@@ -38,7 +38,7 @@ RESERVED = (*TASKS, "survival")
 
 def tasks_of(names: Sequence[TaskName], custom: Sequence[CustomConfig] = ()) -> dict[str, Task]:
     """What a recipe asks for, before anything is known of its nights."""
-    return {**{name: TASKS[name]() for name in names}, **{config.name: config.task() for config in custom}}
+    return {**{name: TASKS[name](name=name) for name in names}, **{config.name: config.task() for config in custom}}
 
 
 def as_told(tasks: Mapping[str, Task]) -> dict[str, dict[str, Any]]:

@@ -85,4 +85,3 @@ class Staging(Task):
         logits_NC = np.concatenate([answer.output for answer in answers])
         both = np.isfinite(scored_N) & np.isfinite(logits_NC).all(axis=1)
         return scored_N[both], logits_NC[both]
-

@@ -6,11 +6,22 @@ import torch
 from made_nights import made_night, store_of
 
 from sleep2vec.data.augment import DropoutConfig
-from sleep2vec.data.nights import NightSource
+from sleep2vec.data.nights import NightReader, NightSource
+from sleep2vec.data.scoring import ScoringReader
 from sleep2vec.data.window import View, WindowReader
 from sleep2vec.model.encoder import ModelConfig
 from sleep2vec.tasks.calibration import calibrate
-from sleep2vec.tasks.staging import Stager, StagingConfig, staged_nights, staging_scores, staging_work, with_dropout
+from sleep2vec.model.heads import HeadShape
+from sleep2vec.model.sleep_model import SleepModel, SleepModelConfig
+from sleep2vec.tasks.finetuning import (
+    FinetuneConfig,
+    finetuning_work,
+    let_learn,
+    validation_answers,
+    validation_scores,
+    with_dropout,
+)
+from sleep2vec.tasks.staging import Staging
 from sleep2vec.training.optimizer import OptimizerConfig
 from sleep2vec.training.runner import RunConfig, train
 
