@@ -160,7 +160,7 @@ class BreathingNight:
             if of_predicted_L is not stages_L:
                 continue
             sides = [
-                in_sleep([event for event in side if event.duration_s > 0], stages_L, self.grid_start_s)
+                in_sleep([event for event in side if event.end_s > event.onset_s], stages_L, self.grid_start_s)
                 for side in (self.scored_events, self.predicted_events)
             ]
             untyped = any(event.kind == "apnea" for event in self.scored_events)
@@ -220,7 +220,7 @@ class BreathingNight:
         """Scored desaturations with the depth that the trace has there."""
         if self.spo2 is None:
             return ()
-        events = [event for event in self.scored_events if event.kind == "desaturation" and event.duration_s > 0]
+        events = [event for event in self.scored_events if event.kind == "desaturation"]
         falls, since_s = [], self.grid_start_s
         for event in sorted(events, key=lambda event: event.onset_s):
             fall = _measured_fall(event, since_s, self._spo2_N, self.spo2.rate_hz, self.grid_start_s)

@@ -41,7 +41,7 @@ LEAST_PROBABILITY = 1e-7
 MOST_POINTS = 200
 SLEEP_MEASURES: dict[str, tuple[str, str]] = {
     "TST": ("total_sleep_min", "min"),
-    "SE": ("sleep_efficiency_percent", "%"),
+    "SE": ("sleep_efficiency_percent", "percentage points"),
     "WASO": ("waso_min", "min"),
     "SOL": ("sleep_latency_min", "min"),
     "REM latency": ("rem_latency_min", "min"),
