@@ -82,9 +82,9 @@ def _words(plot: BlandAltmanPlot, found: BlandAltman | None, n: int) -> str:
     low, high = (numeral(value, decimals, signed=True) for value in (found.lower_limit, found.upper_limit))
     return (
         f"Bias {numeral(found.bias, decimals, signed=True)}{unit}, limits of agreement {low} to {high}{unit} "
-        f"(bias ± 1.96 SD); bands are their 95 % intervals. n = {count_text(n)}."
+        f"(bias ± 1.96 SD); bands are their 95 % intervals. n\u00a0=\u00a0{count_text(n)}."
     )
 
 
 def _decimals(found: BlandAltman) -> int:
-    return decimals_of(found.bias, found.lower_limit, found.upper_limit)
+    return decimals_of(found.bias, 0.0, found.spread)

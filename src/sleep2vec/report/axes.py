@@ -30,7 +30,7 @@ class Axes:
     x_range: Range
     y_range: Range
     left: float = 50.0
-    right: float = PANEL_WIDTH - 12
+    right: float = PANEL_WIDTH - 18
     top: float = 26.0
     bottom: float = 264.0
 

@@ -1,4 +1,4 @@
-"""What a model's confidence is worth: whether it comes true, and what abstaining by it buys. Letter: K bins or steps."""
+"""What a model's confidence is worth: whether it comes true, and what abstaining buys. Letter: K bins or steps."""
 
 import math
 

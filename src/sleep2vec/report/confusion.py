@@ -11,8 +11,9 @@ from sleep2vec.report.palette import depth_colour
 from sleep2vec.report.picture import Picture
 from sleep2vec.vocabulary.errors import UsageError
 
-_LEFT, _TOP, _TOTALS = 92.0, 42.0, 62.0
-_HEIGHT, _WIDEST = 40.0, 72.0
+_TOP, _LEAST_LEFT, _TOTALS = 42.0, 48.0, 62.0
+_HEIGHT, _WIDEST = 40.0, 76.0
+_LETTER, _LINE, _LONGEST_NAME = 6.3, 13.0, 18
 _DARK_FROM = 0.5
 
 
@@ -36,23 +37,26 @@ def confusion_picture(plot: ConfusionPlot) -> Picture:
         "Rows as scored, columns as predicted: the share of each row, below it the count. "
         f"{share_text(right / total)} of {count_text(total)} agree."
     )
-    width = min(_WIDEST, (PANEL_WIDTH - _LEFT - _TOTALS) / n_classes)
-    edge, floor = _LEFT + n_classes * width, _TOP + n_classes * _HEIGHT
-    fits = int(width / 6.5)
-    parts = [svg_text(_LEFT + n_classes * width / 2, 12, "predicted", "time title")]
-    parts.append(svg_text(_LEFT - 9, 12, "scored", "row title"))
+    left = max(18 + _LETTER * min(max(map(len, plot.names)), _LONGEST_NAME), _LEAST_LEFT)
+    width = min(_WIDEST, (PANEL_WIDTH - left - _TOTALS) / n_classes)
+    heads = [_lines(name, int(width / _LETTER)) for name in plot.names]
+    top = _TOP + _LINE * (max(map(len, heads)) - 1)
+    edge, floor = left + n_classes * width, top + n_classes * _HEIGHT
+    parts = [svg_text(left + n_classes * width / 2, 12, "predicted", "time title")]
+    parts.append(svg_text(left - 9, 12, "scored", "row title"))
     for i, name in enumerate(plot.names):
-        centre, counts = _LEFT + (i + 0.5) * width, plot.counts_CC[i].tolist()
-        middle = _TOP + (i + 0.5) * _HEIGHT
-        parts.append(_name(centre, _TOP - 9, name, fits, "time ink"))
-        parts.append(_name(_LEFT - 9, middle + 4, name, 14, "row"))
+        centre, counts = left + (i + 0.5) * width, plot.counts_CC[i].tolist()
+        middle = top + (i + 0.5) * _HEIGHT
+        for up, words_of_line in enumerate(reversed(heads[i])):
+            parts.append(_name(centre, top - 9 - up * _LINE, words_of_line, name, "time ink"))
+        parts.append(_name(left - 9, middle + 4, _shortened(name, _LONGEST_NAME), name, "row"))
         for j, count in enumerate(counts):
             hint = f"scored {name}, predicted {plot.names[j]}"
-            parts.append(_cell(_LEFT + j * width, _TOP + i * _HEIGHT, width, count, sum(counts), hint))
+            parts.append(_cell(left + j * width, top + i * _HEIGHT, width, count, sum(counts), hint))
         parts.append(svg_text(edge + 8, middle + 4, count_text(sum(counts)), "total"))
         parts.append(svg_text(centre, floor + 16, count_text(int(plot.counts_CC[:, i].sum())), "time total"))
-    parts.append(svg_text(edge + 8, _TOP - 9, "all", "total"))
-    parts.append(svg_text(_LEFT - 9, floor + 16, "all", "row total"))
+    parts.append(svg_text(edge + 8, top - 9, "all", "total"))
+    parts.append(svg_text(left - 9, floor + 16, "all", "row total"))
     parts.append(svg_text(edge + 8, floor + 16, count_text(total), "total"))
     label = f"{plot.title}: confusion matrix, {right} of {total} agree"
     return Picture(plot.title, words, figure_svg(parts, label, floor + 24))
@@ -71,6 +75,17 @@ def _cell(x: float, y: float, width: float, count: int, total: int, hint: str) -
     )
 
 
-def _name(x: float, y: float, name: str, fits: int, style: str) -> str:
-    shown = name if len(name) <= fits else name[: max(fits - 1, 1)] + "…"
+def _name(x: float, y: float, shown: str, name: str, style: str) -> str:
     return f'<text class="{style}" x="{short(x)}" y="{y:g}">{escape(shown)}<title>{escape(name)}</title></text>'
+
+
+def _lines(name: str, fits: int) -> list[str]:
+    """A name over a column: on two lines where one is too narrow."""
+    first, _, rest = name.partition(" ")
+    if len(name) <= fits or not rest:
+        return [_shortened(name, fits)]
+    return [_shortened(first, fits), _shortened(rest, fits)]
+
+
+def _shortened(name: str, fits: int) -> str:
+    return name if len(name) <= fits else name[: max(fits - 1, 1)] + "…"

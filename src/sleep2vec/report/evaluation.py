@@ -43,7 +43,7 @@ PICTURES: Mapping[type, Callable[[Any], Picture]] = MappingProxyType(
         SubsetPlot: subset_picture,
     }
 )
-_LONG_FACT = 60
+_LONG_FACT = 44
 # What is longer is folded away.
 _MOST_ROWS, _MOST_TABLES = 20, 6
 
@@ -96,8 +96,7 @@ def evaluation_html(page: EvaluationPage) -> str:
     """
     return template("evaluation.html").render(
         page=page,
-        facts=[("Model", page.model_name, "")]
-        + [(name, value, "wide" if len(value) > _LONG_FACT else "") for name, value in page.facts],
+        facts=_facts(page),
         sections=sections_of(page),
         patterns=pattern_definitions(),
         most_rows=_MOST_ROWS,
@@ -133,3 +132,10 @@ def picture_of(plot: Plot) -> Picture:
         known = ", ".join(kind.__name__ for kind in PICTURES)
         raise UsageError(f"no picture is drawn of a {type(plot).__name__}; give one of {known}.")
     return PICTURES[type(plot)](plot)
+
+
+def _facts(page: EvaluationPage) -> list[tuple[str, str, str]]:
+    """Name, value, and ``wide`` for what needs a line of its own, which stands last."""
+    facts = [("Model", page.model_name), *page.facts]
+    styled = [(name, value, "wide" if len(value) > _LONG_FACT else "") for name, value in facts]
+    return sorted(styled, key=lambda fact: fact[2])

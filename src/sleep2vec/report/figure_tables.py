@@ -10,10 +10,10 @@ from sleep2vec.metrics.figure import Figure
 from sleep2vec.report.axes import Axes, fitted_range, mark_words
 from sleep2vec.report.curves import round_ticks
 from sleep2vec.report.drawing import short, svg_text
-from sleep2vec.report.numerals import UNKNOWN_TEXT, count_text, decimals_of, interval_text, numeral
+from sleep2vec.report.numerals import count_text, decimals_of, interval_text, numeral
 
-_STRIP_WIDTH, _STRIP_HEIGHT = 150.0, 16.0
-EVERYBODY, EVERY_SENSOR = "all people", "all that were there"
+_STRIP_WIDTH, _STRIP_HEIGHT = 92.0, 16.0
+EVERYBODY, EVERY_SENSOR = "all people", "all sensors"
 
 
 @dataclass(frozen=True)
@@ -45,11 +45,13 @@ class ComparedRow:
 
 @dataclass(frozen=True)
 class Comparison:
-    """One figure of several groups or subsets; `scale` is the head of the strips."""
+    """One figure of several groups or subsets; `scale` is the head of the strips, `beside_px` where on it the overall
+    figure lies (empty where that is unknown)."""
 
     title: str
     kind: str
     scale: Markup
+    beside_px: str
     rows: tuple[ComparedRow, ...]
 
 
@@ -117,40 +119,48 @@ def _comparison(
     name_of: Callable[[Figure], str],
     everything: str,
 ) -> Comparison:
+    """A line for each of the parts, all with as many decimals as the first deserves."""
     rows = [*([overall] if overall is not None else []), *parts]
     known = [value for f in rows for value in (f.estimate, f.low, f.high) if value is not None and math.isfinite(value)]
-    axes = Axes(fitted_range(known), (0, 1), 4, _STRIP_WIDTH - 4, 0, _STRIP_HEIGHT)
-    decimals = max(decimals_of(f.estimate, f.low, f.high) for f in rows[:1])
-    beside = None if overall is None else overall.estimate
+    axes = Axes(fitted_range(known), (0, 1), 10, _STRIP_WIDTH - 10, 0, _STRIP_HEIGHT)
+    decimals = decimals_of(rows[0].estimate, rows[0].low, rows[0].high)
     lines, before = [], None
     for figure in rows:
         name = name_of(figure)
         family = name.partition(":")[0] if ":" in name else None
         style = "all" if figure is overall else "first" if before is not None and family != before else ""
         before = family if figure is not overall else before
-        strip = _strip(axes, figure, beside)
-        lines.append(ComparedRow(_spaced(name) or everything, style, strip, *figure_texts(figure, decimals)))
-    return Comparison(title, kind, _scale(axes) if known else Markup(""), tuple(lines))
+        lines.append(
+            ComparedRow(_spaced(name) or everything, style, _strip(axes, figure), *figure_texts(figure, decimals))
+        )
+    at = None if overall is None else overall.estimate
+    beside = short(axes.x(at)) if at is not None and math.isfinite(at) else ""
+    return Comparison(title, kind, _scale(axes) if known else Markup(""), beside, tuple(lines))
 
 
-def _strip(axes: Axes, figure: Figure, beside: float | None) -> Markup:
-    """Estimate and interval on the scale of the table, a line at the overall figure."""
+def _strip(axes: Axes, figure: Figure) -> Markup:
+    """Estimate and interval on the scale of the table."""
     parts, middle = [], _STRIP_HEIGHT / 2
-    if beside is not None and math.isfinite(beside):
-        parts.append(f'<path class="beside" d="M{short(axes.x(beside))} -4V{_STRIP_HEIGHT + 5:g}"/>')
-    if all(end is not None and math.isfinite(end) for end in (figure.low, figure.high)):
-        low, high = axes.x(float(figure.low or 0.0)), axes.x(float(figure.high or 0.0))
-        parts.append(f'<path class="span" d="M{short(low)} {middle:g}H{short(high)}"/>')
+    if figure.low is not None and figure.high is not None and math.isfinite(figure.high - figure.low):
+        ends = f"M{short(axes.x(figure.low))} {middle:g}H{short(axes.x(figure.high))}"
+        parts.append(f'<path class="span" d="{ends}"/>')
     if figure.estimate is not None and math.isfinite(figure.estimate):
         parts.append(f'<circle class="estimate" cx="{short(axes.x(figure.estimate))}" cy="{middle:g}" r="3.4"/>')
-    return _hidden(parts) if parts else Markup("") + UNKNOWN_TEXT
+    return _hidden(parts)
 
 
 def _scale(axes: Axes) -> Markup:
-    """Round numbers over the strips."""
-    marks = round_ticks(*axes.x_range, 3)
-    written = mark_words(marks)
-    return _hidden([svg_text(round(axes.x(mark), 2), _STRIP_HEIGHT - 4, written(mark), "time") for mark in marks])
+    """Round numbers over the strips, as many as can be read."""
+    for about in (4, 3, 2, 1):
+        marks = round_ticks(*axes.x_range, about)
+        written = [mark_words(marks)(mark) for mark in marks]
+        room = (
+            (axes.right - axes.left) * (marks[1] - marks[0]) / (axes.x_range[1] - axes.x_range[0]) if marks[1:] else 0
+        )
+        if not marks[1:] or room > 7 + 6.2 * max(map(len, written)):
+            break
+    texts = zip(marks, written, strict=True)
+    return _hidden([svg_text(round(axes.x(mark), 2), _STRIP_HEIGHT - 4, text, "time") for mark, text in texts])
 
 
 def _hidden(parts: list[str]) -> Markup:

@@ -36,7 +36,9 @@ def hypnodensity_picture(plot: HypnodensityPlot) -> Picture:
             )
     axis = TimeAxis(n_tokens)
     both_L = ~np.isnan(plot.scored_L) & ~np.isnan(plot.predicted_L)
-    words = "Probability of each stage; below, what the model said, what was scored, and between them where they differ."
+    words = (
+        "Probability of each stage; below, what the model said, what was scored, and between them where they differ."
+    )
     if both_L.any():
         share = float((plot.scored_L == plot.predicted_L)[both_L].mean())
         words += f" They agree in {share_text(share)} of {count_text(int(both_L.sum()))} epochs, by {axis.title}."

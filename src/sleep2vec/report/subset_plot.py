@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+
 from sleep2vec.report.axes import Axes, dot, figure_svg, fitted_range
 from sleep2vec.report.curves import apart
 from sleep2vec.report.drawing import short, svg_text
@@ -17,9 +18,9 @@ from sleep2vec.report.palette import PALE, modality_colour
 from sleep2vec.report.picture import Column, Legend, Picture, check_lengths
 from sleep2vec.vocabulary.modalities import MODALITIES
 
-_WIDTH, _NAMES = 1000.0, 176.0
+_WIDTH, _NAMES = 1000.0, 170.0
 _RADIUS, _APART = 2.6, 5.6
-_LONGEST_NAME = 28
+_LONGEST_NAME = 23
 
 
 @dataclass(frozen=True)
@@ -107,22 +108,20 @@ def ordered_names(members: frozenset[str]) -> list[str]:
 
 
 def subset_name(members: frozenset[str], everything: frozenset[str]) -> str:
-    """``eeg + ibi``; what lacks one or two of many is named by what it lacks."""
+    """``eeg + ibi``; what lacks a few of many is named by what it lacks."""
     missing = everything - members
     if not missing and len(everything) > 2:
         return f"all {len(everything)}"
-    if len(missing) <= 2 and len(everything) > 4:
+    if len(everything) > 4 and 2 * len(missing) <= len(members):
         return "all but " + ", ".join(ordered_names(missing))
     return " + ".join(ordered_names(members)) or "none"
 
 
-def _strip(
-    axes: Axes, size: int, subsets: list[Subset], telling: str | None, decimals: int
-) -> str:
+def _strip(axes: Axes, size: int, subsets: list[Subset], telling: str | None, decimals: int) -> str:
     """Points of one number of modalities, beside each other where they are alike; a stroke at their median."""
     room = 0.82 * (axes.x(size + 0.5) - axes.x(size - 0.5))
     rows: dict[int, list[Subset]] = {}
-    for subset in sorted(subsets, key=lambda s: (telling not in s.members, s.value)):
+    for subset in sorted(subsets, key=lambda s: (telling not in s.members, ordered_names(s.members))):
         rows.setdefault(round(axes.y(subset.value) / _APART), []).append(subset)
     parts = []
     for row in rows.values():
@@ -170,17 +169,15 @@ def _words_of(plot: SubsetPlot) -> tuple[str, str, str]:
 def _legend(plot: SubsetPlot, by_size: dict[int, list[Subset]], decimals: int, everything: frozenset[str]) -> Legend:
     """Lowest, median and highest of each number of modalities, by name."""
     words = _words_of(plot)
-    columns = [Column("Modalities", False), Column("Subsets")]
-    for word in words:
-        columns += [Column(word.capitalize()), Column("", False)]
+    columns = (Column("Modalities", False), Column("Subsets"), *(Column(word.capitalize(), False) for word in words))
     rows = []
     for size, some in by_size.items():
         row = [f"{size}", count_text(len(some))]
         three = extremes(some)
         for subset in (three.low, three.median, three.high):
-            row += [numeral(subset.value, decimals), subset_name(subset.members, everything)]
+            row.append(f"{numeral(subset.value, decimals)} {subset_name(subset.members, everything)}")
         rows.append(tuple(row))
-    return Legend(tuple(columns), tuple(rows))
+    return Legend(columns, tuple(rows))
 
 
 def _title(name: str) -> str:

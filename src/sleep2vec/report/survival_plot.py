@@ -33,7 +33,7 @@ def kaplan_meier_picture(plot: KaplanMeierPlot) -> Picture:
     drawn = [step_K4 for step_K4 in steps if len(step_K4) > 1]
     if not drawn:
         return Picture(plot.title, "No group with a known course.", None, legend if plot.groups else None)
-    lowest = float(np.nanmin([step_K4[:, 1:].min() for step_K4 in drawn]))
+    lowest = min(float(np.nanmin(step_K4[:, 1:])) for step_K4 in drawn)
     floor = max(math.floor(lowest * 10 - 0.2) / 10, 0.0) if lowest > 0.5 else 0.0
     longest = max(float(step_K4[-1, 0]) for step_K4 in drawn)
     axes = Axes((0.0, longest or 1.0), (floor, SHARE[1]), right=PANEL_WIDTH - _NAMES)
@@ -41,9 +41,7 @@ def kaplan_meier_picture(plot: KaplanMeierPlot) -> Picture:
     for group, step_K4, colour in zip(plot.groups, steps, colours, strict=True):
         if len(step_K4) < 2:
             continue
-        outline = stairs(axes, step_K4[:, 0], step_K4[:, 3])
-        outline += stairs(axes, step_K4[:, 0], step_K4[:, 2], backwards=True)
-        bands.append(f'<path class="band" fill="{colour}" d="{outline}Z"/>')
+        bands.append(_band(axes, step_K4, colour))
         curve = stairs(axes, step_K4[:, 0], step_K4[:, 1])
         title = f"<title>{escape(group.name)}</title>"
         curves.append(
@@ -52,8 +50,8 @@ def kaplan_meier_picture(plot: KaplanMeierPlot) -> Picture:
         named.append((axes.y(float(step_K4[-1, 1])), _shortened(group.name), colour))
     parts = [axes.ruled("years", "without event", y_words=percent), *bands, *curves]
     for at, name, colour in apart(named, axes.top, axes.bottom + 4):
-        text = f'<text class="name" x="{axes.right + 6:g}" y="{short(at)}" style="fill:{colour}">{escape(name)}</text>'
-        parts.append(text)
+        swatch = f'<tspan style="fill:{colour}">●</tspan>'
+        parts.append(f'<text class="name" x="{axes.right + 6:g}" y="{short(at)}">{swatch} {escape(name)}</text>')
     words = "Kaplan-Meier by group of predicted risk; the bands are pointwise intervals."
     if floor > 0:
         words += f" The axis begins at {percent(floor)}."
@@ -71,11 +69,19 @@ def stairs(axes: Axes, xs: np.ndarray, ys: np.ndarray, backwards: bool = False) 
     return "M" + "L".join(places)
 
 
+def _band(axes: Axes, step_K4: np.ndarray, colour: str) -> str:
+    """Between low and high, as far as both are known."""
+    known_K4 = step_K4[np.isfinite(step_K4).all(axis=1)]
+    outline = stairs(axes, known_K4[:, 0], known_K4[:, 3])
+    outline += stairs(axes, known_K4[:, 0], known_K4[:, 2], backwards=True)
+    return f'<path class="band" fill="{colour}" d="{outline}Z"/>'
+
+
 def _steps(group: SurvivalStep) -> np.ndarray:
-    """(K, 4): years, survival, low, high of known steps, from everybody at time 0 on; an unknown end is the curve."""
-    table_K4 = np.column_stack([np.asarray(v, float) for v in (group.years_K, group.survival_K, group.low_K, group.high_K)])
+    """(K, 4): years, survival, low, high of known steps, from everybody at time 0 on."""
+    columns = (group.years_K, group.survival_K, group.low_K, group.high_K)
+    table_K4 = np.column_stack([np.asarray(values_K, dtype=float) for values_K in columns])
     table_K4 = table_K4[np.isfinite(table_K4[:, :2]).all(axis=1)]
-    table_K4 = np.where(np.isfinite(table_K4), table_K4, table_K4[:, 1:2])
     if len(table_K4) == 0 or table_K4[0, 0] > 0:
         table_K4 = np.vstack([[0.0, 1.0, 1.0, 1.0], table_K4])
     return table_K4
