@@ -87,4 +87,4 @@ def _words(plot: BlandAltmanPlot, found: BlandAltman | None, n: int) -> str:
 
 
 def _decimals(found: BlandAltman) -> int:
-    return decimals_of(found.bias, 0.0, found.spread)
+    return decimals_of(found.bias, *found.bias_interval)

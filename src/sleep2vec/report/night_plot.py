@@ -42,6 +42,7 @@ def hypnodensity_picture(plot: HypnodensityPlot) -> Picture:
     if both_L.any():
         share = float((plot.scored_L == plot.predicted_L)[both_L].mean())
         words += f" They agree in {share_text(share)} of {count_text(int(both_L.sum()))} epochs, by {axis.title}."
-    figure = hypnodensity_svg(plot.probabilities_LC, axis)
+    probabilities_LC = np.where(np.isfinite(plot.probabilities_LC), plot.probabilities_LC, np.nan)
+    figure = hypnodensity_svg(probabilities_LC, axis)
     figure += hypnogram_svg(plot.predicted_L, axis, plot.scored_L, scorers=("model", "scored"))
     return Picture(plot.title, words, figure, wide=True, shows_stages=True)
