@@ -101,7 +101,7 @@ def chart_svg(
         parts.append(_curve(curve, x, y, path(curve.series)))
         if curve.style != "points" and not math.isnan(curve.series.last):
             named.append((y(curve.series.last), f"{curve.name} {curve.series.last:.{digits}f}", curve.colour))
-    for at, words, colour in _apart(named, _TOP + 4, height - _BOTTOM + 4):
+    for at, words, colour in apart(named, _TOP + 4, height - _BOTTOM + 4):
         style = f' style="fill:{colour}"' if colour else ""
         parts.append(f'<text class="name" x="{right + 6:g}" y="{short(at)}"{style}>{escape(words)}</text>')
     return Markup(
@@ -152,7 +152,7 @@ def _middle(values_P: NDArray[np.float64]) -> NDArray[np.float64]:
     return np.array([max(least, lower - reach), min(most, upper + reach)])
 
 
-def _apart(named: list[tuple[float, str, str]], top: float, bottom: float) -> list[tuple[float, str, str]]:
+def apart(named: list[tuple[float, str, str]], top: float, bottom: float) -> list[tuple[float, str, str]]:
     """Names beside their ends, moved just so far that none covers another."""
     placed: list[tuple[float, str, str]] = []
     for at, words, colour in sorted(named):

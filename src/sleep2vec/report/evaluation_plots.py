@@ -94,12 +94,14 @@ class RocPlot:
 
 @dataclass(frozen=True)
 class SubsetPlot:
-    """A figure of every subset of modalities against how many it has; `subsets` are their names with ``+``."""
+    """A figure of every subset of modalities against how many it has; `subsets` are their names with ``+``.
+    `more_is_better` is None where the picture shall say lowest and highest instead of worst and best."""
 
     title: str
     what: str
     subsets: tuple[str, ...]
     values_N: Floats
+    more_is_better: bool | None = None
 
 
 Plot = (

@@ -6,10 +6,10 @@ from collections.abc import Mapping, Sequence
 from markupsafe import Markup, escape
 
 from sleep2vec.report.drawing import svg_text
+from sleep2vec.report.palette import depth_colour
 
 _CELL_WIDTH, _CELL_HEIGHT = 54.0, 32.0
 _LEFT, _TOP = 74.0, 24.0
-_DARK, _PALE = (29, 72, 114), (246, 248, 249)
 _STYLE = (
     "svg{font:11.5px Inter,'Segoe UI',Arial,sans-serif}text{fill:#1b2733}.row{text-anchor:end}.time,.cell"
     "{text-anchor:middle}.cell.dark{fill:#fff}.share{fill:#5b6875;font-size:11px}"
@@ -58,7 +58,7 @@ def shade(value: float, chance: float | None) -> float:
 def _cell(x: float, y: float, value: float | None, chance: float | None, pair: str) -> str:
     known = value is not None and not math.isnan(value)
     level = shade(value, chance) if known and value is not None else 0.0
-    colour = _colour(level) if known else "#fff"
+    colour = depth_colour(level) if known else "#fff"
     box = (
         f'<rect x="{x + 1:g}" y="{y + 1:g}" width="{_CELL_WIDTH - 2:g}" height="{_CELL_HEIGHT - 2:g}" fill="{colour}"/>'
     )
@@ -75,7 +75,7 @@ def _key(y: float, chance: float | None) -> str:
     n, width = 24, 168.0
     boxes = "".join(
         f'<rect x="{_LEFT + i * width / n:g}" y="{y:g}" width="{width / n + 0.5:g}" height="9" fill="{colour}"/>'
-        for i, colour in enumerate(_colour(i / (n - 1)) for i in range(n))
+        for i, colour in enumerate(depth_colour(i / (n - 1)) for i in range(n))
     )
     low = "0" if chance is None else f"chance, {chance:.3f}"
     return (
@@ -83,7 +83,3 @@ def _key(y: float, chance: float | None) -> str:
         + svg_text(_LEFT, y + 23, low, "share")
         + f'<text class="share" x="{_LEFT + width:g}" y="{y + 23:g}" text-anchor="end">1, always</text>'
     )
-
-
-def _colour(level: float) -> str:
-    return "#" + "".join(f"{round(pale + (dark - pale) * level):02x}" for dark, pale in zip(_DARK, _PALE, strict=True))

@@ -27,8 +27,27 @@ MODALITY_COLOURS = MappingProxyType(
         "actigraphy": "#9a8f80",
     }
 )
-NEUTRAL = "#8b95a1"
+NEUTRAL, PALE = "#8b95a1", "#c3cdd6"
+MAIN, SECOND = "#1d4872", "#c03a63"
+
+# Things without an order of their own: outcomes on one picture.
+SERIES = (MAIN, SECOND, "#e0a83e", "#4f93bd", "#2b6e5c", "#8488cc", "#d9877c", "#9a8f80")
+# From low to high risk.
+_RISK = ("#4f93bd", "#2b6e5c", "#e0a83e", "#d9877c", SECOND)
+_DEEP, _FAINT = (29, 72, 114), (246, 248, 249)
 
 
 def modality_colour(name: str) -> str:
     return MODALITY_COLOURS.get(name, NEUTRAL)
+
+
+def risk_colours(n_groups: int) -> tuple[str, ...]:
+    """Colours of groups in the order of their risk, as far apart as they can be."""
+    if n_groups == 1:
+        return (MAIN,)
+    return tuple(_RISK[round(i * (len(_RISK) - 1) / (n_groups - 1))] for i in range(n_groups))
+
+
+def depth_colour(level: float) -> str:
+    """From nearly white (0) to the darkest blue (1)."""
+    return "#" + "".join(f"{round(pale + (deep - pale) * level):02x}" for deep, pale in zip(_DEEP, _FAINT, strict=True))
