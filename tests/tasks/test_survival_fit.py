@@ -14,6 +14,8 @@ from lifelines import CoxPHFitter, KaplanMeierFitter
 from made_rows import made_row
 from statsmodels.duration.hazard_regression import PHReg
 
+from sleep2vec.metrics.bootstrap import bootstrap_interval
+from sleep2vec.metrics.survival import harrell_c, integrated_brier, uno_c
 from sleep2vec.model.checkpoint import load_config, load_weights, save_checkpoint
 from sleep2vec.objectives import cox_loss
 from sleep2vec.simulation.oracle import ceilings
@@ -222,7 +224,7 @@ def test_with_more_dimensions_than_people_noise_is_told_from_risk():
     assert asked(wild, noise[200:], rows[200:], "embedding").std() > 3
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=5, deadline=None)
 @given(st.integers(0, 1_000_000), st.lists(st.floats(0.01, 100), min_size=3, max_size=3), st.floats(-50, 50))
 def test_units_of_features_change_nothing(seed, units, offset):
     embeddings, rows = made_people(seed % 7, n=50)
@@ -338,6 +340,34 @@ def test_says_what_it_cannot_be_asked(embeddings, age, sex, which, sentence):
         model.log_hazard("death", embeddings, age, sex, which)
     with pytest.raises(UsageError, match="1 embeddings came with 2 nights"):
         fit_survival(np.zeros((1, 3)), made_people(11)[1][:2])
+
+
+@pytest.mark.parametrize(("wanted", "until"), [(4.0, 4.0), (None, None), (50.0, None)])
+def test_figures_are_those_of_the_metrics_until_the_horizon(wanted, until):
+    """Each resample written out and judged one by one; until when a tenth of these people are looked at, at most."""
+    (embeddings, rows), (fresh, others) = made_people(13), made_people(14, n=60)
+    model = fit_survival(embeddings, rows, FAST.model_copy(update={"horizon_years": wanted}))
+    figures = survival_figures(model, fresh, others, n_resamples=40, seed=5)
+    years, event = (np.array([r.measures[f"{k}.death"] for r in others]) for k in ("time_years", "event"))
+    trained = sorted(row.measures["time_years.death"] for row in rows)
+    until = min(sorted(years)[53], trained[71] if wanted is None else wanted) if until is None else until
+    risk = asked(model, fresh, others, "embedding")
+    times = np.linspace(0, until, 41)
+    stated = model.survival("death", fresh, [r.age_years for r in others], [r.sex for r in others], times, "embedding")
+    judges = {
+        "Harrell's C": lambda own: harrell_c(years[own], event[own], risk[own]),
+        f"Uno's C to {until:.1f} years": lambda own: uno_c(years[own], event[own], risk[own], tau=until),
+        f"integrated Brier score to {until:.1f} years": lambda own: integrated_brier(
+            years[own], event[own], stated[own], times
+        ),
+    }
+    order = np.argsort([row.person for row in others])
+    for name, judge in judges.items():
+        (ours,) = (figure for figure in figures if figure.what == f"{name}, embedding")
+        theirs = bootstrap_interval(lambda own, judge=judge: judge(np.array(own)), order, n_resamples=40, seed=5)
+        assert (ours.estimate, ours.low, ours.high) == pytest.approx((theirs.estimate, theirs.low, theirs.high))
+        assert (ours.task, ours.outcome) == ("survival", "death")
+    assert len(figures) == 1 + 3 * 3 + 2 * 3
 
 
 def test_differences_are_paired_and_one_person_has_no_interval():
