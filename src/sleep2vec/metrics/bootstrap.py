@@ -88,7 +88,7 @@ def resampled_counts(n_people: int, n_resamples: int = 1000, seed: int = 0) -> N
     For statistics that can be had of all resamples at once. Several of the same counts are paired.
     """
     drawn = np.random.default_rng(seed).integers(n_people, size=(n_resamples, n_people))
-    return np.stack([np.bincount(people, minlength=n_people) for people in drawn])
+    return np.stack([np.zeros(n_people, int), *(np.bincount(people, minlength=n_people) for people in drawn)])[1:]
 
 
 def interval_of(

@@ -123,7 +123,7 @@ def _hazard(
         torch.from_numpy(weights_D),
         torch.from_numpy(weights_2),
         breslow_baseline(torch.from_numpy(told_P), years, event),
-        torch.from_numpy(np.quantile(choice.out_of_fold_P, [1 / 3, 2 / 3])),
+        torch.from_numpy(np.quantile(told_P, [1 / 3, 2 / 3])),
         choice.penalty if reads_night else None,
         choice.gains,
     )

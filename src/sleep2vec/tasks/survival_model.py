@@ -60,8 +60,7 @@ class Hazard:
         weights_D: Empty for the model that reads no embedding.
         demography_weights_2: Log hazard ratio of a year of age, and of men to women; 0 where they are not read.
         baseline: Of a person of log hazard 0; Breslow's, on the training people. Times are in years.
-        bounds_2: Thirds of the training people's log hazards, each told by a fit without the person: by the fit itself
-            training people lie further apart than others ever will.
+        bounds_2: Where the training people's log hazards part into thirds.
         penalty: On the embedding's weights; None without.
         gains: Cross-validated log partial likelihood of each penalty of the config (without an embedding: of the one
             penalty on age and sex), above that of telling nothing.
