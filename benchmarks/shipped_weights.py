@@ -12,7 +12,7 @@ from pathlib import Path
 
 from sleep2vec.model import shipped
 from sleep2vec.model.checkpoint import CARD, load_config, load_weights, save_checkpoint
-from sleep2vec.recipes.people import PEOPLE
+from sleep2vec.data.people import PEOPLE
 
 MOST_MB = 40
 

@@ -124,9 +124,9 @@ def _recording(path: Path, cohort: str | None) -> tuple[str, dict[str, Any]]:
 
 
 def _model(folder: Path) -> tuple[str, dict[str, Any]]:
+    from sleep2vec.data.people import PEOPLE
     from sleep2vec.model.checkpoint import CARD, load_config, load_weights, model_config
     from sleep2vec.model.cost import cost_of, flops_words, parameters_by_part
-    from sleep2vec.recipes.people import PEOPLE
 
     config = load_config(folder)
     model = model_config(folder, config)

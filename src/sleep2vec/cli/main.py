@@ -5,7 +5,7 @@ import sys
 
 import typer
 
-from sleep2vec.cli import adapt, demo, finetune, ingest, inspect, predict, pretrain, report, simulate
+from sleep2vec.cli import adapt, demo, evaluate, finetune, ingest, inspect, predict, pretrain, report, simulate
 from sleep2vec.vocabulary.errors import Sleep2vecError
 
 _INTERRUPTED = 130
@@ -19,7 +19,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-for command in (demo, inspect, predict, ingest, pretrain, adapt, finetune, report, simulate):
+for command in (demo, inspect, predict, ingest, pretrain, adapt, finetune, evaluate, report, simulate):
     app.command(command.NAME)(command.command)
 
 

@@ -1,4 +1,4 @@
-"""A result as files: JSON, CSV, EDF+ annotations, Parquet and the HTML page."""
+"""A result as files: JSON, CSV tables, EDF+ annotations, Parquet and the HTML page."""
 
 import csv
 import io
@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from sleep2vec.data.event_targets import KINDS_OF_QUESTION
 from sleep2vec.formats.edf_writer import write_annotations
 from sleep2vec.inference.result import NightResult, lights_of
 from sleep2vec.metrics.sleep_statistics import sleep_statistics
@@ -26,7 +27,8 @@ DECIMALS = 4
 
 
 def save_all(result: NightResult, folder: Path) -> list[Path]:
-    """Write ``result.json``, ``stages.csv``, ``stages.edf``, ``embeddings.parquet`` and ``night.html``.
+    """Write ``result.json``, ``stages.csv``, ``stages.edf``, ``embeddings.parquet`` and ``night.html``; and
+    ``events.csv`` where the model looks for events.
 
     They are made in a hidden folder inside first and moved together (beside it may be another disk), so that a failure
     leaves nothing half-written, and no folder that was not there.
@@ -45,6 +47,8 @@ def save_all(result: NightResult, folder: Path) -> list[Path]:
     try:
         (workshop / "result.json").write_text(json.dumps(as_json(result), indent=1, allow_nan=False), encoding="utf-8")
         (workshop / "stages.csv").write_text(as_csv(result), encoding="utf-8", newline="")
+        if result.seconds:
+            (workshop / "events.csv").write_text(events_csv(result), encoding="utf-8", newline="")
         edf_plus(result, workshop / "stages.edf")
         parquet(result, workshop / "embeddings.parquet")
         (workshop / "night.html").write_text(html(result), encoding="utf-8")
@@ -86,6 +90,16 @@ def as_json(result: NightResult) -> dict[str, Any]:
         "probabilities": {name: _numbers(result.probabilities[:, c]) for c, name in enumerate(FIVE)},
         "sensor_weights": {name: _numbers(result.sensor_weights[:, m]) for m, name in enumerate(result.modalities)},
         "abstained_epochs": np.flatnonzero(np.isnan(result.stages)).tolist(),
+        "least_confidence": result.least_confidence,
+        "doubtful_epochs": np.flatnonzero(result.doubtful).tolist(),
+        "tasks": list(result.tasks),
+        "events": [
+            {"kind": event.kind, "onset_s": round(event.onset_s, 3), "duration_s": round(event.duration_s, 3)}
+            for event in result.events
+        ],
+        "breathing": None if result.breathing is None else asdict(result.breathing),
+        "person": [asdict(outcome) for outcome in result.outcomes],
+        "prognoses": [asdict(prognosis) for prognosis in result.prognoses],
     }
 
 
@@ -117,8 +131,41 @@ def as_csv(result: NightResult) -> str:
     return text.getvalue()
 
 
+def events_csv(result: NightResult) -> str:
+    """One row an event, times from the start of the recording; with the stage it begins in and how likely it is."""
+    night = result.night
+    text = io.StringIO()
+    table = csv.writer(text)
+    table.writerow(
+        ["kind", "onset_s", "duration_s", "clock", "stage", "mean_probability", "model", "simulated_weights"]
+    )
+    words = result.words_of(5)
+    task_of = {kind: question for question, kinds in KINDS_OF_QUESTION.items() for kind in kinds}
+    for event in result.events:
+        clock = (night.start + timedelta(seconds=event.onset_s)).isoformat() if night.start else ""
+        first = int(event.onset_s - night.grid_start_s)
+        probability_S = result.seconds[task_of[event.kind]] if event.kind else np.empty(0)
+        within = probability_S[max(first, 0) : max(first, 0) + max(1, int(event.duration_s))]
+        token = first // TOKEN_SECONDS
+        stage = words[token] if 0 <= token < len(words) else None
+        mean = "" if not len(within) or np.isnan(within).all() else f"{np.nanmean(within):.{DECIMALS}f}"
+        table.writerow(
+            [
+                event.kind,
+                f"{event.onset_s:g}",
+                f"{event.duration_s:g}",
+                clock,
+                stage or "",
+                mean,
+                result.model_name,
+                int(result.simulated_weights),
+            ]
+        )
+    return text.getvalue()
+
+
 def edf_plus(result: NightResult, path: Path) -> None:
-    """Stages as EDF+ annotations (``Sleep stage W`` ...; ``Sleep stage ?`` where the model abstains)."""
+    """Stages and events as EDF+ annotations (``Sleep stage W`` ...; ``Sleep stage ?`` where the model abstains)."""
     night = result.night
     spans = [
         StageSpan(night.grid_start_s + token * TOKEN_SECONDS, TOKEN_SECONDS, None if np.isnan(stage) else int(stage))
@@ -126,7 +173,7 @@ def edf_plus(result: NightResult, path: Path) -> None:
     ]
     mark = "_simulated_weights" if result.simulated_weights else ""
     scored_by = f"sleep2vec_{result.versions.get('sleep2vec', '')}{mark}"
-    write_annotations(path, stages=spans, events=(), start=night.start, scored_by=scored_by)
+    write_annotations(path, stages=spans, events=result.events, start=night.start, scored_by=scored_by)
 
 
 def parquet(result: NightResult, path: Path) -> None:
@@ -146,6 +193,20 @@ def parquet(result: NightResult, path: Path) -> None:
         "night_embedding": json.dumps([float(value) for value in result.night_embedding]),
     }
     pq.write_table(table.replace_schema_metadata(facts), path)
+
+
+def yasa_hypnogram(result: NightResult) -> Any:
+    """See `NightResult.to_yasa`."""
+    try:
+        from yasa import Hypnogram  # type: ignore[import-untyped]
+    except ImportError:
+        raise UsageError("a YASA hypnogram needs YASA, which is not installed; `pip install yasa`.") from None
+    names = ("WAKE", "N1", "N2", "N3", "REM")
+    values = ["UNS" if np.isnan(stage) else names[int(stage)] for stage in result.stages]
+    start = None
+    if result.night.start is not None:
+        start = (result.night.start + timedelta(seconds=result.night.grid_start_s)).isoformat(sep=" ")
+    return Hypnogram(values, n_stages=5, freq="30s", start=start, scorer=f"sleep2vec {result.model_name}")
 
 
 def html(result: NightResult) -> str:

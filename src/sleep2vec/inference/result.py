@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -165,3 +166,13 @@ class NightResult:
         from sleep2vec.inference.export import edf_plus
 
         edf_plus(self, Path(path))
+
+    def to_yasa(self) -> Any:
+        """The stages as a `yasa.Hypnogram` (``WAKE``, ``N1`` ...; ``UNS`` where the model abstains), epochs of 30 s.
+
+        Raises:
+            UsageError: YASA is not installed.
+        """
+        from sleep2vec.inference.export import yasa_hypnogram
+
+        return yasa_hypnogram(self)

@@ -74,9 +74,9 @@ class Told:
     value_BMLH: Tensor
     score_BML: Tensor
 
-    def rows(self, rows_N: Tensor) -> "Told":
-        """Only some windows of the batch."""
-        return Told(self.value_BMLH[rows_N], self.score_BML[rows_N])
+    def expanded(self, n_windows: int) -> "Told":
+        """The one window of a batch as many, without copying it."""
+        return Told(self.value_BMLH.expand(n_windows, -1, -1, -1), self.score_BML.expand(n_windows, -1, -1))
 
 
 class Fusion(nn.Module):

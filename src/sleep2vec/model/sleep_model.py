@@ -74,6 +74,16 @@ class Features:
         """The same with fewer valid tokens."""
         return replace(self, valid_BML=self.valid_BML & kept_BML)
 
+    def expanded(self, n_windows: int) -> "Features":
+        """The one window of a batch as many, without copying it."""
+        return Features(
+            self.tokens.expanded(n_windows),
+            None if self.seconds is None else self.seconds.expanded(n_windows),
+            self.cls_BMD.expand(n_windows, -1, -1),
+            self.valid_BML.expand(n_windows, -1, -1),
+            self.hours_BL.expand(n_windows, -1),
+        )
+
 
 @dataclass(frozen=True)
 class Answers:

@@ -8,6 +8,7 @@ from typing import Any
 import torch
 
 from sleep2vec.data.pairs import PairConfig, PairSource
+from sleep2vec.data.people import PEOPLE, hashes_of, people_of, refuse_known_people
 from sleep2vec.data.splits import Split, split_nights
 from sleep2vec.data.window import WindowReader
 from sleep2vec.model.checkpoint import (
@@ -22,7 +23,6 @@ from sleep2vec.model.shipped import model_folder
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
 from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
-from sleep2vec.recipes.people import PEOPLE, hashes_of, people_of, refuse_known_people
 from sleep2vec.recipes.schema import AdaptRecipe, Stage
 from sleep2vec.recipes.start import note_start
 from sleep2vec.report.run_history import RunHistory

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 
 from sleep2vec.data.nights import NightReader, NightSource
+from sleep2vec.data.people import FITTED, PEOPLE, hashes_of, people_of, refuse_known_people
 from sleep2vec.data.scoring import ScoringReader
 from sleep2vec.data.splits import Split, split_nights
 from sleep2vec.data.window import WindowReader
@@ -28,7 +29,6 @@ from sleep2vec.model.sleep_model import SleepModel, SleepModelConfig
 from sleep2vec.recipes.card import TrainingData, card_text, training_data
 from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
-from sleep2vec.recipes.people import PEOPLE, hashes_of, people_of, refuse_known_people
 from sleep2vec.recipes.schema import FinetuneRecipe
 from sleep2vec.recipes.start import note_start
 from sleep2vec.store.manifest import ManifestRow
@@ -136,6 +136,7 @@ def _run(
             "training_data": {**history, "finetuning": training_data(taught).as_dict()},
             "scores": scores,
             PEOPLE: sorted(known | hashes_of(taught)),
+            FITTED: sorted(hashes_of(store.row(night_id) for night_id in split.validation)),
         },
     )
     return scores

@@ -7,13 +7,13 @@ import torch
 from torch import nn
 
 from sleep2vec.data.pairs import PairSource
+from sleep2vec.data.people import PEOPLE, hashes_of
 from sleep2vec.data.splits import Split, split_nights
 from sleep2vec.data.window import WindowReader
 from sleep2vec.model.checkpoint import save_checkpoint
 from sleep2vec.recipes.card import card_text, training_data
 from sleep2vec.recipes.finished import check_place, finished_scores
 from sleep2vec.recipes.loading import recipe_text
-from sleep2vec.recipes.people import PEOPLE, hashes_of
 from sleep2vec.recipes.schema import PretrainRecipe
 from sleep2vec.recipes.start import note_start
 from sleep2vec.report.run_history import RunHistory

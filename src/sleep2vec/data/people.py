@@ -10,6 +10,8 @@ from sleep2vec.vocabulary.errors import UsageError
 
 PEOPLE = "people"
 """Where a model's configuration keeps them."""
+FITTED = "fitted_on"
+"""Where it keeps those on whom temperatures and thresholds were fitted."""
 
 
 def hashes_of(rows: Iterable[ManifestRow]) -> frozenset[str]:
