@@ -276,7 +276,13 @@ def _encoder_config(recipe: FinetuneRecipe, start: Path | None) -> ModelConfig:
     config = load_config(start)
     if "pretraining" not in config.get("training_data", {}):
         raise ModelError(f"{start} was never pretrained; name a folder that `sleep2vec pretrain` wrote.")
-    return model_config(start, config)
+    learned = model_config(start, config)
+    if recipe.modalities is None:
+        return learned
+    missing = [name for name in recipe.modalities if name not in learned.modalities]
+    if missing:
+        raise ModelError(f"{start} does not read {missing[0]}; it reads {', '.join(learned.modalities)}.")
+    return learned.model_copy(update={"modalities": recipe.modalities})
 
 
 def _start(made_of: SleepModelConfig, start: Path | None) -> tuple[SleepModel, dict[str, Any]]:
@@ -286,6 +292,10 @@ def _start(made_of: SleepModelConfig, start: Path | None) -> tuple[SleepModel, d
         return module, {}
     weights = load_weights(start)
     encoder = {name.removeprefix(ENCODER_PREFIX): w for name, w in weights.items() if name.startswith(ENCODER_PREFIX)}
+    left_out = tuple(
+        f"tokenizers.{name}." for name in load_config(start)["model"]["modalities"] if name not in module.modalities
+    )
+    encoder = {name: weight for name, weight in encoder.items() if not (left_out and name.startswith(left_out))}
     mixture = {name: w for name, w in module.encoder.state_dict().items() if name.startswith("backbone.mixture.")}
     try:
         module.encoder.load_state_dict({**mixture, **encoder})

@@ -60,6 +60,9 @@ class FinetuneRecipe(_Strict):
     ] = None
     weights: Annotated[Precision, Field(description="how the model's matrices are written")] = "float32"
     model: Annotated[ModelConfig | None, Field(description="what to build from scratch")] = None
+    modalities: Annotated[
+        KnownModalities | None, Field(description="of the pretrained model, only these; all of them by default")
+    ] = None
     finetuning: FinetuneConfig = FinetuneConfig()
     survival: SurvivalConfig = SurvivalConfig()
     risk: Annotated[float, Field(ge=0, le=1, description="share of wrong epochs borne before the model abstains")] = 0.1
@@ -85,6 +88,12 @@ class FinetuneRecipe(_Strict):
         if (self.pretrained is None) == (self.model is None):
             given = "neither" if self.model is None else "both"
             raise ValueError(f"name either `pretrained` (a model to start from) or `model` (from scratch), not {given}")
+        return self
+
+    @model_validator(mode="after")
+    def _one_list(self) -> Self:
+        if self.modalities is not None and self.model is not None:
+            raise ValueError("from scratch the sensors are model.modalities; leave `modalities` out")
         return self
 
     @model_validator(mode="after")

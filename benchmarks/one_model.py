@@ -1,0 +1,206 @@
+"""One model for every set of sensors against a specialist for each, and what it costs when a sensor falls off.
+
+Simulated nights. Each seed has a pretraining of its own (`tiny-demo`), from which are fine-tuned, for as many steps on
+windows as long,
+
+    one          all tasks of --tasks at once, sensors hidden at random: one checkpoint
+    specialists  for each of nine common sets of sensors a model that stages sleep from these alone and knows no others
+
+All are judged on the same nights of people whom none has seen, kappa of five stages. Falls off: the model is given all
+sensors until the middle of the night, and from there all but one (and what is derived from it); its kappa on the rest
+of the night is compared with that of the same model given only the remaining sensors all night.
+
+    python benchmarks/one_model.py --store STORE --judges STORE --folder DIR [--seeds 0,1,2] [--steps 200] [--json FILE]
+
+Intervals (95 %) draw people; all seeds of a person go with them. A stopped run goes on.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from sleep2vec.data.nights import NightBatch, NightReader
+from sleep2vec.data.scoring import ScoringReader
+from sleep2vec.data.window import WindowReader
+from sleep2vec.evaluation.judged_nights import without
+from sleep2vec.inference.predictor import load
+from sleep2vec.metrics.agreement import confusion_matrix
+from sleep2vec.model.checkpoint import WEIGHTS
+from sleep2vec.recipes.finetuning import run_finetuning
+from sleep2vec.recipes.loading import load_recipe
+from sleep2vec.recipes.pretraining import run_pretraining
+from sleep2vec.recipes.schema import FinetuneRecipe, PretrainRecipe
+from sleep2vec.store.reader import Store
+from sleep2vec.tasks.finetuning import NightSequence, answers_of
+from sleep2vec.vocabulary.modalities import CORE
+from study_figures import Figure, Results, as_json, difference_of, kappa_of, over_people
+
+SETS: tuple[tuple[str, ...], ...] = (
+    ("eeg",),
+    ("eeg", "eog"),
+    ("eeg", "eog", "emg"),
+    ("ecg",),
+    ("ecg", "belt"),
+    ("ibi", "resp"),
+    ("ibi", "resp", "spo2"),
+    ("airflow", "belt", "spo2"),
+    CORE,
+)
+"""An electrode; a headband; the leads of staging; a patch; a patch with a belt; a ring or a watch; the same with an
+oximeter; home sleep apnea testing; a laboratory."""
+FALLING = ("eeg", "ecg", "belt", "spo2")
+Counts = NDArray[np.int64]
+
+
+def main() -> None:
+    options = _options()
+    torch.set_num_threads(1)
+    store, judges = Store(options.store), Store(options.judges)
+    ids = [row.night_id for row in judges.rows if row.n_scored_tokens]
+    people = [judges.row(night_id).person for night_id in ids]
+    results = Results(
+        options.folder / "results", {name: getattr(options, name) for name in ("steps", "tasks", "set", "pretraining")}
+    )
+    for seed in options.seeds:
+        pretrained = _pretrained(options, store, seed)
+        for name, modalities in [("one", None), *(("+".join(subset), subset) for subset in SETS)]:
+            model = _finetuned(options, store, pretrained, seed, name, modalities)
+            for subset in SETS if modalities is None else (modalities,):
+                results.once(
+                    f"{seed}-{name}-on-{'+'.join(subset)}", lambda m=model, s=subset: _counts(m, judges, ids, s)
+                )
+            if modalities is None:
+                for sensor in FALLING:
+                    results.once(f"{seed}-falls-{sensor}", lambda m=model, s=sensor: _falling(m, judges, ids, s))
+    found = figures(results, options.seeds, people)
+    print(table(found, len(ids), len(set(people))))
+    if options.json:
+        options.json.write_text(as_json(found))
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--store", type=Path, required=True, help="nights to learn from")
+    parser.add_argument("--judges", type=Path, required=True, help="nights of other people")
+    parser.add_argument("--folder", type=Path, required=True, help="models and results; a stopped run goes on")
+    parser.add_argument("--seeds", type=lambda text: [int(part) for part in text.split(",")], default=[0, 1, 2])
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--tasks", default="[staging, respiratory, arousal]")
+    parser.add_argument("--set", action="append", default=[], help="settings of every fine-tuning")
+    parser.add_argument("--pretraining", action="append", default=[], help="settings of every pretraining")
+    parser.add_argument("--json", type=Path)
+    return parser.parse_args()
+
+
+def _pretrained(options: argparse.Namespace, store: Store, seed: int) -> Path:
+    out: Path = options.folder / f"pretrained-{seed}"
+    if not (out / WEIGHTS).exists():
+        settings = [f"store={store.path}", f"out={out}", f"run.seed={seed}", "probes.when=never", *options.pretraining]
+        run_pretraining(load_recipe("tiny-demo", PretrainRecipe, settings))
+    return out
+
+
+def _finetuned(
+    options: argparse.Namespace, store: Store, pretrained: Path, seed: int, name: str, subset: Sequence[str] | None
+) -> Path:
+    out: Path = options.folder / f"{name}-{seed}"
+    if not (out / WEIGHTS).exists():
+        settings = [
+            *(f"store={store.path}", f"out={out}", f"pretrained={pretrained}", f"run.seed={seed}"),
+            *(f"run.{what}={options.steps}" for what in ("steps", "validate_every", "save_every")),
+        ]
+        if subset is None:
+            settings.append(f"tasks={options.tasks}")
+        else:
+            settings += [f"modalities=[{', '.join(subset)}]", "tasks=[staging]"]
+            settings += ["finetuning.dropout.subset_probability=0", "finetuning.dropout.fall_off_probability=0"]
+        run_finetuning(load_recipe("tiny-demo-staging", FinetuneRecipe, [*settings, *options.set]))
+    return out
+
+
+def _counts(folder: Path, judges: Store, ids: Sequence[str], subset: Sequence[str]) -> list[list[list[int]]]:
+    """Of each night, how often each stage was called which, from some sensors."""
+    batches = (without(batch, subset) for batch in _nights(folder, judges, ids))
+    return _told(folder, judges, batches)
+
+
+def _falling(folder: Path, judges: Store, ids: Sequence[str], sensor: str) -> dict[str, Any]:
+    """The second halves of nights: with a sensor that falls off in the middle, and without it all night."""
+    halves = [_half(batch, sensor, all_night) for all_night in (False, True) for batch in _nights(folder, judges, ids)]
+    told = _told(folder, judges, halves, rest=True)
+    return {"falls": told[: len(ids)], "never": told[len(ids) :]}
+
+
+def _half(batch: NightBatch, sensor: str, all_night: bool) -> NightBatch:
+    valid_BML = torch.stack([view.valid_BL for view in batch.views.values()], dim=1).clone()
+    for m, source in enumerate(batch.sensors_BM[0]):
+        if source == sensor or list(batch.views)[m] == sensor:
+            valid_BML[:, m, 0 if all_night else valid_BML.shape[-1] // 2 :] = False
+    return batch.restricted(valid_BML)
+
+
+def _nights(folder: Path, judges: Store, ids: Sequence[str]) -> NightSequence:
+    module = load(folder).module
+    views = WindowReader(judges, module.encoder.front_end)
+    return NightSequence(NightReader(views, module.modalities, ScoringReader(judges)), ids)
+
+
+def _told(folder: Path, judges: Store, batches: Any, *, rest: bool = False) -> list[list[list[int]]]:
+    model, scorings = load(folder).finetuned, ScoringReader(judges)
+    tasks = {"staging": model.tasks["staging"]}
+    found = []
+    for _, answered in answers_of(model.module, tasks, batches, scorings):
+        answer = answered["staging"]
+        said = np.where(np.isnan(answer.output[:, 0]), np.nan, np.nan_to_num(answer.output).argmax(axis=1))
+        first = len(said) // 2 if rest else 0
+        counts: Counts = confusion_matrix(answer.scoring.stages_L[first:], said[first:], 5)
+        found.append(counts.tolist())
+    return found
+
+
+def figures(results: Results, seeds: Sequence[int], people: Sequence[str]) -> dict[str, Figure]:
+    """Kappa of one model and of the specialists, and their paired differences."""
+
+    def of(name: str, part: str | None = None) -> list[list[Counts]]:
+        held = [results.get(f"{seed}-{name}") for seed in seeds]
+        return [[np.array(night) for night in (one if part is None else one[part])] for one in held]
+
+    found, pairs = {}, []
+    for subset in SETS:
+        name = "+".join(subset)
+        one, own = of(f"one-on-{name}"), of(f"{name}-on-{name}")
+        found[f"{name} / one"], found[f"{name} / specialist"] = (over_people(kappa_of, x, people) for x in (one, own))
+        both = [list(zip(a, b, strict=True)) for a, b in zip(one, own, strict=True)]
+        found[f"{name} / one - specialist"] = over_people(difference_of(kappa_of), both, people)
+        pairs.append(both)
+    together = [list(zip(*(subset[s] for subset in pairs), strict=True)) for s in range(len(seeds))]
+    found["mean of the nine / one - specialist"] = over_people(_mean_difference, together, people)
+    for sensor in FALLING:
+        falls, never = of(f"falls-{sensor}", "falls"), of(f"falls-{sensor}", "never")
+        both = [list(zip(a, b, strict=True)) for a, b in zip(falls, never, strict=True)]
+        found[f"{sensor} falls off / kappa after it"] = over_people(kappa_of, falls, people)
+        found[f"{sensor} falls off / - never there"] = over_people(difference_of(kappa_of), both, people)
+    return found
+
+
+def _mean_difference(nights: Sequence[Any]) -> float | None:
+    """Over the nine sets; a night is a pair of counts for each of them."""
+    each = [difference_of(kappa_of)(list(subset)) for subset in zip(*nights, strict=True)]
+    return None if any(value is None for value in each) else float(np.mean([v for v in each if v is not None]))
+
+
+def table(found: dict[str, Figure], n_nights: int, n_people: int) -> str:
+    lines = [f"one model and nine specialists, {n_nights} nights of {n_people} people nobody has seen"]
+    for what, figure in found.items():
+        told = figure.signed if " - " in what else str(figure)
+        lines.append(f"{what:<80}{told:<32}" + ", ".join(f"{value:.3f}" for value in figure.seeds))
+    return "\n".join(lines)
+
+
+if __name__ == "__main__":
+    main()
