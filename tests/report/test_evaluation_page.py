@@ -260,6 +260,7 @@ def test_a_page_says_of_whom_simulated_weights_speak_and_what_it_was_made_from()
     text = Reader(evaluation_html(made)).text
     assert "trained on simulated nights only" in text
     assert "say nothing of a person" in text
+    assert "say nothing of a person" in Reader(evaluation_html(replace(made, warnings=()))).text
     real = Reader(evaluation_html(replace(made, simulated_weights=False))).text
     assert "imulated" not in real
     for words in (

@@ -14,6 +14,7 @@ from sleep2vec.report.numerals import numeral
 
 PANEL_WIDTH = 480.0
 SHARE = (0.0, 1.0)
+_SMALLEST = 1e-6  # no unit of the field is so fine
 Range = tuple[float, float]
 Words = Callable[[float], str]
 
@@ -84,7 +85,8 @@ def fitted_range(values: ArrayLike, margin: float = 0.06) -> Range:
         return SHARE
     low, high = float(known.min()), float(known.max())
     size = max(abs(low), abs(high))
-    room = margin * (high - low) if high - low > 1e-6 * size else 0.1 * size or 1.0
+    flat = high - low <= max(1e-6 * size, _SMALLEST)
+    room = (0.1 * size if size > _SMALLEST else 1.0) if flat else margin * (high - low)
     return low - room, high + room
 
 

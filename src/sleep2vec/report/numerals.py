@@ -30,11 +30,12 @@ def interval_text(low: float | None, high: float | None, decimals: int) -> str:
 
 def decimals_of(estimate: float | None, low: float | None, high: float | None) -> int:
     """So many that the width of the interval has two digits; without an interval, that the estimate has three."""
-    if low is not None and high is not None and math.isfinite(high - low) and high > low:
+    width = 0.0
+    if low is not None and high is not None and math.isfinite(high - low):
         width = high - low
-    elif estimate is not None and math.isfinite(estimate) and estimate != 0:
+    if width <= 0 and estimate is not None and math.isfinite(estimate):
         width = abs(estimate) / 10
-    else:
+    if width <= 0:
         return 2
     return min(max(1 - math.floor(math.log10(width)), 0), _MOST_DECIMALS)
 

@@ -36,7 +36,7 @@ def kaplan_meier_picture(plot: KaplanMeierPlot) -> Picture:
     lowest = min(float(np.nanmin(step_K4[:, 1:])) for step_K4 in drawn)
     floor = max(math.floor(lowest * 10 - 0.2) / 10, 0.0) if lowest > 0.5 else 0.0
     longest = max(float(step_K4[-1, 0]) for step_K4 in drawn)
-    axes = Axes((0.0, longest or 1.0), (floor, SHARE[1]), right=PANEL_WIDTH - _NAMES)
+    axes = Axes((0.0, longest if longest > 1e-6 else 1.0), (floor, SHARE[1]), right=PANEL_WIDTH - _NAMES)
     bands, curves, named = [], [], []
     for group, step_K4, colour in zip(plot.groups, steps, colours, strict=True):
         if len(step_K4) < 2:
@@ -72,6 +72,8 @@ def stairs(axes: Axes, xs: np.ndarray, ys: np.ndarray, backwards: bool = False) 
 def _band(axes: Axes, step_K4: np.ndarray, colour: str) -> str:
     """Between low and high, as far as both are known."""
     known_K4 = step_K4[np.isfinite(step_K4).all(axis=1)]
+    if len(known_K4) == 0:
+        return ""
     outline = stairs(axes, known_K4[:, 0], known_K4[:, 3])
     outline += stairs(axes, known_K4[:, 0], known_K4[:, 2], backwards=True)
     return f'<path class="band" fill="{colour}" d="{outline}Z"/>'
