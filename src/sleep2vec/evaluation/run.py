@@ -121,7 +121,9 @@ def evaluate(
         figures += [subset_figure(subset, len(judged.rows)) for subset in _ends(found)]
         values = np.array([np.nan if subset.kappa is None else subset.kappa for subset in found])
         plots.setdefault("staging", []).append(
-            SubsetPlot("Every subset of the sensors", _SUBSET_WHAT, tuple(subset.name for subset in found), values)
+            SubsetPlot(
+                "Every subset of the sensors", _SUBSET_WHAT, tuple(subset.name for subset in found), values, True
+            )
         )
     if modalities is not None:
         figures = [replace(line, sensors=line.sensors or "+".join(modalities)) for line in figures]
