@@ -69,7 +69,7 @@ def test_inspect_describes_a_model(sleep2vec, model: Path):
     assert outcome.code == 0
     assert outcome.out.startswith("# untrained\n")
     facts = json.loads(sleep2vec("inspect", model, "--json").out)
-    assert (facts["kind"], facts["model"]["size"]) == ("staging", "tiny")
+    assert (facts["kind"], facts["model"]["size"]) == ("finetuned", "tiny")
     assert f"{facts['n_parameters'] / 1e6:.2f} M parameters" in outcome.out
     # The parts are those of the model that the config describes, constants of its tokenizers left out.
     learned = untrained_stager()
