@@ -15,8 +15,11 @@ from untrained_models import SEEN, of_staging, untrained_model, untrained_stager
 
 from sleep2vec.inference import predictor
 from sleep2vec.inference.predictor import Model, load, window_places
-from sleep2vec.model.encoder import MAX_TOKENS
-from sleep2vec.model.sleep_model import Answers
+from sleep2vec.model.encoder import MAX_TOKENS, ModelConfig
+from sleep2vec.model.sleep_model import Answers, SleepModel, SleepModelConfig
+from sleep2vec.tasks.age import Age
+from sleep2vec.tasks.familiarity import Familiarity
+from sleep2vec.tasks.finetuned import Finetuned
 from sleep2vec.vocabulary.errors import ModelError, NoUsableChannelError, UnknownModalityError, UsageError
 
 CONFIG = {"training_data": {"finetuning": SEEN}}
@@ -148,6 +151,40 @@ def test_a_night_without_one_good_token_gets_no_answer_but_a_warning(stager):
     assert (result.sensor_weights == 0).all()
     assert result.statistics.total_sleep_min == 0
     assert "no sensor was good for 3 min (6 epochs)" in " ".join(result.warnings)
+
+
+def person_model() -> Model:
+    torch.manual_seed(0)
+    age = Age(centre=50.0, spread=10.0)
+    encoder = ModelConfig(size="tiny", modalities=SENSORS)
+    module = SleepModel(SleepModelConfig(encoder=encoder, heads={"age": age.head})).eval()
+    return Model("m", CONFIG, Finetuned(module, {"age": age}, Familiarity({}, {}, {})))
+
+
+def test_nothing_is_said_of_a_person_of_whom_nothing_was_read():
+    model = person_model()
+    silent = model.predict(made_night("n", 8, n_tokens=6, modalities=SENSORS, valid_share=0.0))
+    assert silent.outcomes == ()
+    (outcome,) = model.predict(made_night("n", 8, n_tokens=6, modalities=SENSORS, valid_share=1.0)).outcomes
+    assert (outcome.title, outcome.unit) == ("age", "years")
+    assert np.isfinite(outcome.value)
+
+
+def test_a_window_without_one_good_token_says_nothing_of_the_person(monkeypatch):
+    """What is said of the night is what its first window alone says: the second one has no good token."""
+    model = person_model()
+    night = made_night("n", 8, n_tokens=40, modalities=SENSORS, valid_share=1.0)
+    for valid_L in night.valid.values():
+        valid_L[15:] = False
+    shortened(monkeypatch, 20, 0)
+    (said,) = model.predict(night).outcomes
+    first = replace(
+        night,
+        n_tokens=20,
+        samples={name: values.reshape(40, -1)[:20].ravel() for name, values in night.samples.items()},
+        valid={name: valid_L[:20] for name, valid_L in night.valid.items()},
+    )
+    assert said.value == pytest.approx(model.predict(first).outcomes[0].value, rel=1e-5)
 
 
 def test_fewer_classes_are_sums_of_the_five(stager):
