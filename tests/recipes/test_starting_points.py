@@ -25,3 +25,10 @@ def test_a_model_that_was_never_pretrained_is_refused_and_a_pretrained_one_is_ta
         start(scratch)
     module, history = start(untrained_model(tmp_path / "aligned", ("ibi",), training_data={"pretraining": SEEN}))
     assert (module.modalities, history) == (("ibi",), {"pretraining": SEEN})
+
+
+@pytest.mark.parametrize("where", ["model.mix_layers", "finetuning.mix_layers"])
+def test_layers_are_mixed_wherever_a_recipe_says_so(where: str):
+    settings = ("store=s", "out=o", "model={size: tiny}", f"{where}=true")
+    recipe = load_recipe("tiny-demo-staging", FinetuneRecipe, settings)
+    assert _made_of(recipe, None, {"staging": Staging()}).encoder.mix_layers
