@@ -89,7 +89,7 @@ def test_a_tiny_stager_learns_made_up_nights_and_reads_unseen_ones(store, tmp_pa
     calibrate(module.encoder, reader.views, ids, 0)
     source = NightSource(reader, ids, 6, 24, seed=0)
     work = work_of(module, source, reader, FinetuneConfig())
-    run = RunConfig(steps=40, ema_decay=0.8, validate_every=50, log_every=50, save_every=50, device="cpu")
+    run = RunConfig(steps=60, ema_decay=0.8, validate_every=99, log_every=99, save_every=99, device="cpu")
     averaged = train(work, run, OptimizerConfig(learning_rate=2e-3, warmup_share=0.1), tmp_path, "x")
     seen = judged_on(averaged, reader, ids)
     assert set(seen) == {"staging/accuracy", "staging/kappa", "staging/macro_f1"}
@@ -184,7 +184,7 @@ AROUSED = [[(3, 9), (300, 20)], [(40, 5)], []]
 
 @pytest.fixture(scope="module")
 def known(tmp_path_factory):
-    """Three nights; arousals, which jolt the breath, and the age, which sets its depth, are known of all but one."""
+    """Three nights; arousals, which jolt the breath, and the age, which sets its depth, are known of the first two."""
     nights = []
     for i, arousals in enumerate(AROUSED):
         draw = np.random.default_rng(i)
@@ -237,10 +237,10 @@ def test_all_tasks_are_learned_at_once(known, tmp_path):
     calibrate(module.encoder, reader.views, ids, 0)
     calibrate_seconds(module.seconds, reader.views, ids, 0)
     work = work_of(module, NightSource(reader, ids, 3, 20, seed=0), reader, UNHIDDEN, prepared)
-    run = RunConfig(steps=40, ema_decay=0.5, validate_every=50, log_every=50, save_every=50, device="cpu")
+    run = RunConfig(steps=40, ema_decay=0.5, validate_every=99, log_every=99, save_every=99, device="cpu")
     averaged = train(work, run, OptimizerConfig(learning_rate=3e-3, warmup_share=0.1), tmp_path, "x")
     scores = validation_scores(averaged, prepared, NightSequence(reader, ids), reader.scorings)
     assert scores["arousal/auroc"] > 0.95
     assert scores["age/mae"] < 5
     answers = validation_answers(averaged, prepared, NightSequence(reader, ids), reader.scorings)
-    assert {name: len(found) for name, found in answers.items()} == {"staging": 3, "arousal": 3, "age": 2}
+    assert {name: len(found) for name, found in answers.items()} == {"staging": 3, "arousal": 2, "age": 2}
