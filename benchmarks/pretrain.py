@@ -35,9 +35,10 @@ from sleep2vec.data.pairs import PairBatch
 from sleep2vec.data.window import View
 from sleep2vec.model.encoder import ModelConfig
 from sleep2vec.model.sizes import SIZES
+from sleep2vec.model.sleep_model import SleepModel, SleepModelConfig
 from sleep2vec.objectives import masked_cross_entropy, negative_weights, same_person
 from sleep2vec.tasks.pretraining import Aligner, AlignmentConfig, alignment_loss
-from sleep2vec.tasks.staging import Stager
+from sleep2vec.tasks.staging import Staging
 from sleep2vec.training.averaging import Average
 from sleep2vec.training.optimizer import OptimizerConfig, build_optimizer
 from sleep2vec.vocabulary.modalities import MODALITIES
@@ -238,17 +239,18 @@ def finetune_case(chosen: argparse.Namespace) -> dict[str, float]:
     valid_BL = torch.ones(1, chosen.tokens, dtype=torch.bool)
     views = {name: View(torch.randn(1, chosen.tokens, n), valid_BL) for name, n in samples.items()}
     stages_BL = torch.randint(0, 5, (1, chosen.tokens)).float()
-    stager = Stager(ModelConfig(size=chosen.size, tokenizer="mlp", modalities=NINE))
-    stager.encoder.backbone.checkpointing = chosen.checkpointing
+    encoder = ModelConfig(size=chosen.size, tokenizer="mlp", modalities=NINE)
+    model = SleepModel(SleepModelConfig(encoder=encoder, heads={"staging": Staging().head}))
+    model.encoder.backbone.checkpointing = chosen.checkpointing
 
     def loss(module: nn.Module) -> torch.Tensor:
-        staged = module(views)
-        return masked_cross_entropy(staged.logits_BLC, stages_BL, staged.readable_BL)
+        answers = module(views)
+        return masked_cross_entropy(answers.outputs["staging"], stages_BL, answers.readable_BL)
 
-    training = Training(stager, loss, torch.device("cpu"))
+    training = Training(model, loss, torch.device("cpu"))
     training.step(chosen.precision == "bfloat16")
     seconds, wall = seconds_of(lambda: training.step(chosen.precision == "bfloat16"), torch.device("cpu"))
-    parameters = sum(parameter.numel() for parameter in stager.parameters())
+    parameters = sum(parameter.numel() for parameter in model.parameters())
     return {"resident_gb": peak_resident_gb(), "seconds": seconds, "wall_seconds": wall, "parameters": parameters}
 
 

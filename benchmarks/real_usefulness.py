@@ -168,7 +168,7 @@ class Study:
         others = [night_id for place, nights in enumerate(folds) for night_id in nights if place != fold]
         split.write_text(json.dumps({"train": others, "validation": [], "test": list(folds[fold])}))
         config = json.dumps(load_config(model)["model"])
-        start = [f"pretrained={model}"] if arm == "finetuned" else [f"model={config}", "staging.encoder_rate=1.0"]
+        start = [f"pretrained={model}"] if arm == "finetuned" else [f"model={config}", "finetuning.encoder_rate=1.0"]
         settings = [
             *(f"store={self.store.path}", f"out={out}", f"run.seed={self.seed}", f"split={{file: {split}}}"),
             *start,
@@ -176,14 +176,14 @@ class Study:
         ]
         recipe = load_recipe(self.options.finetune_recipe, FinetuneRecipe, settings)
         run_finetuning(recipe)
-        stager = load(out).stager
-        reader = WindowReader(self.store, stager.encoder.front_end)
+        module = load(out).module
+        reader = WindowReader(self.store, module.encoder.front_end)
         window = read_tokens(PretrainRecipe.model_validate(load_config(model)["recipe"]))
         said = {}
         for night_id in folds[fold]:
             n_tokens = self.store.row(night_id).n_tokens
             kept = slice(0, max(1, n_tokens // window) * window)  # what the frozen arms read
-            told_NC = staged(stager, reader, night_id, ("ibi",), recipe.window_tokens)[kept]
+            told_NC = staged(module, reader, night_id, ("ibi",), recipe.window_tokens)[kept]
             merged = self.task.merge(told_NC)
             true = self.task.truth(self.store.stages(night_id, 0, n_tokens)[kept])
             said[night_id] = _as_lists(np.where(np.isnan(merged[:, 0]), np.nan, true), np.nan_to_num(merged))

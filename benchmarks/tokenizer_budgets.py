@@ -30,20 +30,23 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from sleep2vec.data.nights import NightBatch, NightSource
+from sleep2vec.data.nights import NightBatch, NightReader, NightSource
 from sleep2vec.data.pairs import PairConfig, PairSource
-from sleep2vec.data.window import Window, WindowReader
+from sleep2vec.data.scoring import ScoringReader
+from sleep2vec.data.window import WindowReader
 from sleep2vec.metrics.agreement import agreement
 from sleep2vec.model.cost import cost_of
 from sleep2vec.model.encoder import Encoder, ModelConfig
+from sleep2vec.model.sleep_model import SleepModel, SleepModelConfig
 from sleep2vec.model.tokenizers import TOKENIZERS
 from sleep2vec.objectives import masked_cross_entropy
 from sleep2vec.simulation.cohort_store import simulate_to_store
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.alignment import Aligner, AlignmentConfig
 from sleep2vec.tasks.calibration import calibrate
+from sleep2vec.tasks.finetuning import NightSequence, validation_scores
 from sleep2vec.tasks.pretraining import alignment_loss
-from sleep2vec.tasks.staging import Stager, staged_nights
+from sleep2vec.tasks.staging import Staging
 from sleep2vec.training.optimizer import OptimizerConfig, build_optimizer, learning_rate, set_learning_rate
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.stages import FIVE
@@ -51,6 +54,7 @@ from sleep2vec.vocabulary.stages import FIVE
 SENSOR_SETS = {"EEG": ("eeg",), "IBI + RESP": ("ibi", "resp")}
 PRETRAINED_ON = ("eeg", "ibi", "resp")
 OPTIMIZER = OptimizerConfig(learning_rate=1e-3, warmup_share=0.1)
+STAGING = {"staging": Staging()}
 PHASES = 1000  # the learning rate follows the share of the budget that is spent
 Kappas = dict[str, dict[str, list[float]]]
 
@@ -180,20 +184,21 @@ def staging(
     fresh: FreshReader, config: ModelConfig, labelled: Sequence[str], judged: Sequence[str], budget_s: float, seed: int
 ) -> tuple[float, int]:
     torch.manual_seed(seed)
-    module, started = Stager(config), time.process_time()
+    module = SleepModel(SleepModelConfig(encoder=config, heads={"staging": STAGING["staging"].head}))
+    started = time.process_time()
     reader = fresh.reader(module.encoder)
     calibrate(module.encoder, reader, labelled, seed)
-    source = NightSource(reader, labelled, config.modalities, 4, 120, seed)
+    scorings = ScoringReader(fresh.store)
+    source = NightSource(NightReader(reader, config.modalities, scorings, STAGING), labelled, 4, 120, seed)
 
     def loss(step: int, generator: torch.Generator) -> torch.Tensor:
         batch = source.batch(step)
-        staged = module(batch.views)
-        return masked_cross_entropy(staged.logits_BLC, batch.stages_BL, staged.readable_BL)
+        answers = module(batch.views, first_B=batch.first_B)
+        return masked_cross_entropy(answers.outputs["staging"], batch.labels["staging"], answers.readable_BL)
 
     n_steps = trained(module, budget_s, started, loss)
-    pairs = staged_nights(module, whole_nights(fresh.store, judged, config.modalities))
-    scored, predicted = (np.concatenate(side) for side in zip(*pairs, strict=True))
-    return float(agreement(scored, predicted, len(FIVE)).kappa or 0.0), n_steps
+    scores = validation_scores(module, STAGING, whole_nights(fresh.store, judged, config.modalities), scorings)
+    return scores.get("staging/kappa", 0.0), n_steps
 
 
 def pretraining(
@@ -230,15 +235,15 @@ def features(
     rows, stages = [], []
     for night in nights:
         encoded = encoder([(name, night.views[name]) for name in modalities])
-        read_L = night.stages_BL[0].isfinite() & torch.stack([v.valid_BL[0] for v in night.views.values()]).any(dim=0)
+        read_L = night.labels["staging"][0].isfinite() & torch.stack([v.valid_BL[0] for v in night.views.values()]).any(dim=0)
         rows.append(torch.cat([part.tokens_BLD[0, read_L] for part in encoded], dim=-1).numpy())
         stages.append(night.stages_BL[0, read_L].numpy())
     return np.concatenate(rows), np.concatenate(stages)
 
 
-def whole_nights(store: Store, night_ids: Sequence[str], modalities: Sequence[str]) -> list[NightBatch]:
-    source = NightSource(WindowReader(store), night_ids, modalities, 1, 1, 0)
-    return [source.batch_of([Window(night_id, 0, min(1536, store.row(night_id).n_tokens))]) for night_id in night_ids]
+def whole_nights(store: Store, night_ids: Sequence[str], modalities: Sequence[str]) -> Sequence[NightBatch]:
+    reader = NightReader(WindowReader(store), tuple(modalities), ScoringReader(store), STAGING)
+    return NightSequence(reader, night_ids)
 
 
 def interval(values: Sequence[float]) -> tuple[float, float]:

@@ -49,6 +49,7 @@ from frozen_features import (
     retrieval,
 )
 from linear_probes import PENALTY, stage_counts, stage_reader
+from sleep2vec.data.scoring import ScoringReader
 from sleep2vec.data.splits import Split, SplitConfig, split_nights
 from sleep2vec.data.window import WindowReader
 from sleep2vec.inference.predictor import load
@@ -132,6 +133,22 @@ class Study:
             [*self.settings(seed, out), "probes.when=never", *steps, *self.options.set],
         )
 
+    def finetune_recipe(self, seed: int, out: Path, start: Sequence[str], labelled: Labelled) -> FinetuneRecipe:
+        limit = [] if labelled is None else [f"labelled_nights={labelled}"]
+        more = tuning(self.options.finetune_steps, self.options.finetune_set)
+        return load_recipe(
+            self.options.finetune_recipe, FinetuneRecipe, [*self.settings(seed, out), *start, *limit, *more]
+        )
+
+    def scratch(self, seed: int) -> list[str]:
+        """Settings of a fine-tuning that starts from nothing."""
+        return [f"model={self.recipe(seed).model.model_dump_json()}", "finetuning.encoder_rate=1.0"]
+
+    def labelled(self, seed: int, labelled: Labelled) -> tuple[str, ...]:
+        """The nights that a fine-tuning learns from; the frozen arms are read with the same."""
+        recipe = self.finetune_recipe(seed, self.folder / "models" / "none", self.scratch(seed), labelled)
+        return labelled_nights(recipe, ScoringReader(self.store), self.split)
+
     def pretrained(self, seed: int) -> Path:
         """A finished pretrained model whose training met none of the test people."""
         given: list[Path] = self.options.pretrained
@@ -184,7 +201,7 @@ class FrozenArm:
     def counts(self, labelled: Labelled) -> dict[str, Any]:
         """For each sensor set, the (C, C) counts of every test night."""
         study = self._study
-        nights = labelled_nights(study.store, study.split, labelled, self._seed)
+        nights = study.labelled(self._seed, labelled)
         n_windows = 2 if len(nights) > 16 else None
         tokens = sum(len(kept_tokens(study.store.row(night).n_tokens, self._window, n_windows)) for night in nights)
         stride = max(1, -(-tokens // study.options.probe_tokens))
@@ -201,21 +218,10 @@ class FrozenArm:
 def tuned_counts(study: Study, arm: str, seed: int, labelled: Labelled) -> dict[str, Any]:
     """The same of a fine-tuned model, which is deleted then."""
     out = study.folder / "models" / f"{arm}-{labelled or 'all'}-{seed}"
-    start = (
-        [f"pretrained={study.pretrained(seed)}"]
-        if arm == "finetuned"
-        else [f"model={study.recipe(seed).model.model_dump_json()}", "staging.encoder_rate=1.0"]
-    )
-    limit = [] if labelled is None else [f"labelled_nights={labelled}"]
-    settings = [
-        *study.settings(seed, out),
-        *start,
-        *limit,
-        *tuning(study.options.finetune_steps, study.options.finetune_set),
-    ]
-    recipe = load_recipe(study.options.finetune_recipe, FinetuneRecipe, settings)
+    start = [f"pretrained={study.pretrained(seed)}"] if arm == "finetuned" else study.scratch(seed)
+    recipe = study.finetune_recipe(seed, out, start, labelled)
     run_finetuning(recipe)
-    stager = load(out).stager
+    module = load(out).module
     window = study.window_tokens(seed)
     found: dict[str, Any] = {name: [] for name in SENSOR_SETS}
     for night_id in study.judges:
@@ -223,7 +229,7 @@ def tuned_counts(study: Study, arm: str, seed: int, labelled: Labelled) -> dict[
         judged_N = kept_tokens(n_tokens, window, None, study.options.test_stride)
         stages_N = study.store.stages(night_id, 0, n_tokens)[judged_N]
         for name, modalities in SENSOR_SETS.items():
-            told_LC = staged(stager, study.reader, night_id, modalities, recipe.window_tokens)
+            told_LC = staged(module, study.reader, night_id, modalities, recipe.window_tokens)
             told_N = told_LC[judged_N].argmax(axis=1).astype(float)
             told_N[np.isnan(told_LC[judged_N, 0])] = np.nan
             found[name].append(confusion_matrix(stages_N, told_N, len(FIVE)).tolist())

@@ -69,7 +69,7 @@ def test_inspect_describes_a_model(sleep2vec, model: Path):
     assert outcome.code == 0
     assert outcome.out.startswith("# untrained\n")
     facts = json.loads(sleep2vec("inspect", model, "--json").out)
-    assert (facts["kind"], facts["model"]["size"]) == ("staging", "tiny")
+    assert (facts["kind"], facts["model"]["size"]) == ("finetuned", "tiny")
     assert f"{facts['n_parameters'] / 1e6:.2f} M parameters" in outcome.out
     # The parts are those of the model that the config describes, constants of its tokenizers left out.
     learned = untrained_stager()
@@ -78,6 +78,8 @@ def test_inspect_describes_a_model(sleep2vec, model: Path):
         assert facts["parameters"][part] == facts["cost"][part] == n
         assert f"{n / 1e6:.3f} M" in outcome.out
     assert facts["n_parameters"] == sum(parameter.numel() for parameter in learned.parameters())
+    for part in ("fusion", "context", "clock", "heads"):
+        assert facts["parameters"][part] == sum(parameter.numel() for parameter in getattr(learned, part).parameters())
     assert f"{facts['cost']['night_flops'] / 1e9:.1f} GFLOP a night" in outcome.out
 
 

@@ -98,7 +98,7 @@ def test_folders_that_are_no_model(sleep2vec, recordings: Path, pretrained: Path
     assert "is not a folder; a model is a folder with model.safetensors and config.json" in told(tmp_path / "none")
     assert "fine-tune it first with `sleep2vec finetune`" in told(pretrained)
     damaged = untrained_model(tmp_path / "damaged")
-    (damaged / "config.json").write_text('{"format": 1, "kind": "staging"}')
+    (damaged / "config.json").write_text('{"format": 1, "kind": "finetuned"}')
     assert "config.json is damaged; copy the model again." in told(damaged)
 
 

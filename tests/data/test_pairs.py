@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 from made_nights import SLOW, made_night, store_of
 from scipy.stats import chisquare
 
-from sleep2vec.data.nights import NightSource
+from sleep2vec.data.nights import NightReader, NightSource
 from sleep2vec.data.pairs import PairConfig, PairSource
+from sleep2vec.data.scoring import ScoringReader
 from sleep2vec.data.window import WindowReader
 from sleep2vec.training.world import World
 from sleep2vec.vocabulary.errors import StoreError
@@ -185,21 +186,26 @@ def test_people_are_balanced_as_the_recipe_says(tmp_path, balance):
 # --- whole nights -----------------------------------------------------------------------------------------------
 
 
+def night_source(store, ids, batch_windows, window_tokens, seed):
+    reader = NightReader(WindowReader(store), SLOW, ScoringReader(store))
+    return NightSource(reader, ids, batch_windows, window_tokens, seed)
+
+
 def test_nights_are_all_seen_before_any_comes_again(store):
     ids = [f"n{i:02d}" for i in range(10)]
-    made = NightSource(WindowReader(store), ids, SLOW, 4, 30, seed=3)
+    made = night_source(store, ids, 4, 30, seed=3)
     seen = [night for step in range(10) for night in made.batch(step).night_ids]
     for start in range(0, 40, 10):
         assert sorted(seen[start : start + 10]) == ids
     assert seen[:10] != seen[10:20]
-    again = NightSource(WindowReader(store), ids, SLOW, 4, 30, seed=3).batch(7)
+    again = night_source(store, ids, 4, 30, seed=3).batch(7)
     batch = made.batch(7)
     assert again.night_ids == batch.night_ids
     assert all(torch.equal(again.views[name].values_BLS, batch.views[name].values_BLS) for name in SLOW)
 
 
 def test_sensors_are_named_where_the_night_has_them(store):
-    batch = NightSource(WindowReader(store), ["n00", "n01"], SLOW, 2, 10, seed=0).batch(0)
+    batch = night_source(store, ["n00", "n01"], 2, 10, seed=0).batch(0)
     sensors = dict(zip(batch.night_ids, batch.sensors_BM, strict=True))
     assert sensors["n01"] == ("airflow", "belt", "spo2", "belt")  # the respiration was made from the belt
     assert sensors["n00"] == ("airflow", "", "", "belt")

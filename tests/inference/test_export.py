@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pyedflib
 import pytest
 from made_nights import made_night
-from untrained_models import SEEN, untrained_stager
+from untrained_models import SEEN, of_staging, untrained_stager
 
 from sleep2vec.inference import export
 from sleep2vec.inference.predictor import Model
@@ -32,7 +32,7 @@ def result() -> NightResult:
     for valid_L in night.valid.values():
         valid_L[10:14] = False
     night = replace(night, start=START, grid_start_s=7.5, absent={"eeg": "the file has no EEG"})
-    result = Model("tiny", {"training_data": {"staging": SEEN}}, untrained_stager(SENSORS)).predict(night)
+    result = Model("tiny", {"training_data": {"staging": SEEN}}, of_staging(untrained_stager(SENSORS))).predict(night)
     assert len(np.unique(result.stages)) > 2
     return result
 

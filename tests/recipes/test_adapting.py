@@ -9,11 +9,12 @@ from made_nights import made_night, store_of
 from sleep2vec.inference.predictor import load
 from sleep2vec.model.checkpoint import load_config, load_weights
 from sleep2vec.recipes.adaptation import STAGE_1, run_adaptation
-from sleep2vec.recipes.finetuning import _model, _start
+from sleep2vec.recipes.finetuning import _made_of, _start
 from sleep2vec.data.people import PEOPLE, hashes_of
 from sleep2vec.recipes.pretraining import run_pretraining
 from sleep2vec.recipes.schema import AdaptRecipe, FinetuneRecipe, PretrainRecipe
 from sleep2vec.store.reader import Store
+from sleep2vec.tasks.staging import Staging
 from sleep2vec.vocabulary.errors import ModelError, StoreError, UsageError
 
 OLD, NEW = ("airflow", "belt", "resp"), ("actigraphy",)
@@ -100,8 +101,9 @@ def test_people_of_both_are_remembered_and_old_weights_kept_on_other_nights(plac
 
 def test_a_fine_tuning_starts_from_it_and_keeps_the_whole_history(places, undisturbed, tmp_path):
     start = {"store": places / "store", "out": tmp_path, "pretrained": undisturbed, "run": RUN}
-    stager, history = _start(_model(FinetuneRecipe.model_validate(start), undisturbed), undisturbed)
-    assert stager.config.modalities == OLD + NEW
+    made_of = _made_of(FinetuneRecipe.model_validate(start), undisturbed, {"staging": Staging()})
+    module, history = _start(made_of, undisturbed)
+    assert module.modalities == OLD + NEW
     assert list(history) == ["pretraining", "adaptation to actigraphy"]
 
 
@@ -152,7 +154,7 @@ def test_a_model_that_was_fine_tuned_has_lost_what_sensors_are_aligned_in(places
 
     staging = untrained_model(tmp_path / "staging", OLD)
     assert load(staging).modalities == OLD
-    with pytest.raises(ModelError, match="kind 'staging', which has lost the space where sensors meet"):
+    with pytest.raises(ModelError, match="kind 'finetuned', which has lost the space where sensors meet"):
         run_adaptation(recipe(places, tmp_path / "out", pretrained=staging))
 
 

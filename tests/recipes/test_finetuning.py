@@ -8,10 +8,10 @@ import torch
 from made_nights import SLOW, made_night, store_of
 
 from sleep2vec.model.checkpoint import load_weights
+from sleep2vec.model.sleep_model import SleepModel
 from sleep2vec.recipes import finetuning
 from sleep2vec.recipes.finetuning import run_finetuning
 from sleep2vec.recipes.schema import FinetuneRecipe
-from sleep2vec.tasks.staging import Stager
 from sleep2vec.vocabulary.errors import ModelError
 
 RUN = {"steps": 4, "validate_every": 2, "save_every": 2, "log_every": 1, "device": "cpu"}
@@ -21,7 +21,7 @@ class KilledError(Exception):
     """Stands for a kill: nothing after the step runs."""
 
 
-class LaterStager(Stager):
+class LaterModel(SleepModel):
     """What another version might make of the same recipe."""
 
     def __init__(self, config):
@@ -75,6 +75,6 @@ def test_a_finished_run_answers_at_once(store, undisturbed):
 
 def test_a_model_of_another_structure_is_not_taken_for_this_run(store, undisturbed, monkeypatch):
     """Its weights could not be loaded: the scores it was written with are no answer."""
-    monkeypatch.setattr(finetuning, "Stager", LaterStager)
+    monkeypatch.setattr(finetuning, "SleepModel", LaterModel)
     with pytest.raises(ModelError, match=r"or by another sleep2vec; name another folder"):
         run_finetuning(recipe(store, undisturbed))

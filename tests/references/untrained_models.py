@@ -9,8 +9,8 @@ from sleep2vec.data.window import view_of_night
 from sleep2vec.model.checkpoint import save_checkpoint
 from sleep2vec.model.encoder import ModelConfig
 from sleep2vec.model.sleep_model import SleepModel, SleepModelConfig
-from sleep2vec.tasks.finetuned import Finetuned
 from sleep2vec.tasks.familiarity import Familiarity
+from sleep2vec.tasks.finetuned import Finetuned
 from sleep2vec.tasks.staging import Staging
 from sleep2vec.vocabulary.modalities import MODALITIES
 
@@ -36,9 +36,14 @@ def untrained_stager(modalities=tuple(MODALITIES)) -> SleepModel:
     return stager
 
 
+def of_staging(module) -> Finetuned:
+    """A module with a head of stages and nothing fitted."""
+    return Finetuned(module, {"staging": Staging()}, Familiarity({}, {}, {}))
+
+
 def untrained_model(folder: Path, modalities=tuple(MODALITIES), **changes) -> Path:
     """Save it as `recipes.finetuning` does, with other values in its config where `changes` names them."""
-    made = Finetuned(untrained_stager(modalities), {"staging": Staging()}, Familiarity({}, {}, {}))
+    made = of_staging(untrained_stager(modalities))
     config = {
         **made.told(),
         "training_data": {"finetuning": SEEN},

@@ -7,8 +7,10 @@ from made_nights import SLOW, made_night, store_of
 
 from sleep2vec.data.window import Window, WindowReader
 from sleep2vec.model.encoder import Encoder, ModelConfig
-from sleep2vec.tasks.calibration import calibrate, calibrate_fusion
-from sleep2vec.tasks.staging import Stager
+from sleep2vec.model.seconds import SecondPath, second_features
+from sleep2vec.model.sleep_model import SleepModel, SleepModelConfig
+from sleep2vec.tasks.calibration import calibrate, calibrate_fusion, calibrate_seconds
+from sleep2vec.tasks.staging import Staging
 from sleep2vec.vocabulary.modalities import parse_modalities
 
 NAMES = ("ibi", "spo2", "resp")
@@ -62,7 +64,8 @@ def test_calibration_repeats_and_reads_the_training_nights_only(store):
 def test_the_fusion_meets_what_the_encoder_tells_of_the_training_nights_whitened(tmp_path):
     """Mean 0 in every direction; variance 1 in the largest, less where next to nothing is told: judged by numpy."""
     torch.manual_seed(0)
-    stager = Stager(ModelConfig(modalities=NAMES))
+    heads = {"staging": Staging().head}
+    stager = SleepModel(SleepModelConfig(encoder=ModelConfig(modalities=NAMES), heads=heads))
     ids = [f"n{i}" for i in range(5)]
     # More tokens than features: 210 and 128.
     reader = WindowReader(store_of(tmp_path / "store", [made_night(n, i, 60, SLOW, 0.7) for i, n in enumerate(ids)]))
@@ -80,3 +83,20 @@ def test_the_fusion_meets_what_the_encoder_tells_of_the_training_nights_whitened
         assert (variances > 0.5).sum() > (np.linalg.eigvalsh(np.cov(features[view.valid_BL].numpy().T)) > 0.5).sum()
     m = NAMES_IN_ORDER.index("ibi")  # which no night holds
     assert torch.equal(stager.fusion.maps.map_MDD[m], torch.eye(stager.encoder.width))
+
+
+@pytest.mark.parametrize("kept", [False, True])
+def test_valid_seconds_of_the_training_nights_have_mean_0_and_spread_1(store, kept):
+    """Slow signals are samples, so that the judge's features of a second are four of them."""
+    path = SecondPath(NAMES, 16)
+    ids = [f"n{i}" for i in range(5)]
+    calibrate_seconds(path, WindowReader(store, second_features if kept else None), ids, seed=3)
+    for name in ("spo2", "resp"):
+        view = WindowReader(store).view([Window(night_id, 0, 30) for night_id in ids], name, 30)
+        reader = path.reader(name)
+        seconds_NF = view.values_BLS[view.valid_BL].reshape(-1, 4)
+        scaled_NF = ((seconds_NF - reader.centre_F) / reader.spread_F).double()
+        torch.testing.assert_close(scaled_NF.mean(dim=0), torch.zeros(4).double(), atol=2e-5, rtol=0)
+        torch.testing.assert_close(scaled_NF.std(dim=0), torch.ones(4).double(), atol=2e-4, rtol=0)
+    assert not path.reader("ibi").centre_F.any()  # which no night holds
+    assert torch.equal(path.reader("ibi").spread_F, torch.ones_like(path.reader("ibi").spread_F))

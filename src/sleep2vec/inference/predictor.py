@@ -167,7 +167,15 @@ class Model:
                 told[np.repeat(abstained_L, per_token)] = np.nan
             return told
 
-        shares = np.array([n_tokens for _, n_tokens in places], dtype=np.float32)
+        # A window in which nothing can be read says nothing of the night.
+        shares = np.array([float((~abstained_L[first : first + n]).sum()) for first, n in places])
+
+        def pooled(parts: list[NDArray[np.float32]]) -> NDArray[np.float32]:
+            if not shares.any():
+                return np.full_like(parts[0], np.nan)
+            told = [np.where(share > 0, part, 0.0) for part, share in zip(parts, shares, strict=True)]
+            return np.average(told, axis=0, weights=shares).astype(np.float32)
+
         return _Answer(
             {
                 name: merged([answer.tokens[name] for answer in answers], 1, name != "weights")
@@ -178,8 +186,7 @@ class Model:
                 for name in answers[0].seconds
             },
             {
-                name: np.average([answer.nights[name] for answer in answers], axis=0, weights=shares).astype(np.float32)
-                for name in answers[0].nights
+                name: pooled([answer.nights[name] for answer in answers]) for name in answers[0].nights
             },
         )
 

@@ -21,6 +21,7 @@ from sleep2vec.data.window import View
 from sleep2vec.model.backbone import BACKBONES
 from sleep2vec.model.encoder import Encoder, ModelConfig
 from sleep2vec.model.projection import Projection
+from sleep2vec.model.seconds import SecondPath
 from sleep2vec.model.sizes import SIZES
 from sleep2vec.model.tokenizers import TOKENIZERS
 from sleep2vec.vocabulary.modalities import MODALITIES
@@ -32,6 +33,8 @@ NIGHT_TOKENS = 960
 STEP_WORDS = f"{STEP_WINDOWS} windows of {STEP_TOKENS} tokens, the widest and the narrowest modality, there and back"
 NIGHT_WORDS = f"embedding {NIGHT_TOKENS} tokens"
 DEFAULT = ModelConfig()
+FAMILIAR = "familiarity."
+"""Prefix of what a checkpoint knows of usual nights."""
 EMBEDDINGS = {"cls_D": "embeddings", "mask_D": "embeddings"}
 
 _COUNTED_TOKENS = (2, 4, 6)
@@ -90,7 +93,10 @@ def cost_of(config: ModelConfig) -> Cost:
 
 
 def parameters_by_part(config: ModelConfig, weights: Mapping[str, Tensor]) -> dict[str, int]:
-    """What of a checkpoint is learned, by part (backbone, tokenizers, fusion, head ...); constants are left out.
+    """What of a checkpoint is learned, by part (backbone, tokenizers, fusion, heads ...); constants are left out.
+
+    Those are what was measured of training nights: the usual size of features, and what is familiar. What survival was
+    fitted with beside its weights counts with them; it is next to nothing.
 
     Args:
         config: of its encoder.
@@ -98,9 +104,10 @@ def parameters_by_part(config: ModelConfig, weights: Mapping[str, Tensor]) -> di
     """
     with torch.device("meta"):
         constants = {f"encoder.{name}" for name, _ in Encoder(config).named_buffers()}
+        constants |= {f"seconds.{name}" for name, _ in SecondPath(config.modalities, 1).named_buffers()}
     parts: dict[str, int] = {}
     for name, tensor in weights.items():
-        if name not in constants:
+        if name not in constants and not name.startswith(FAMILIAR):
             part = name.removeprefix("encoder.").split(".")[0]
             part = EMBEDDINGS.get(part, part)
             parts[part] = parts.get(part, 0) + tensor.numel()

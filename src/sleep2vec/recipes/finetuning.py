@@ -173,8 +173,8 @@ def _survival(
     rows: list[ManifestRow] = [reader.views.store.row(night_id) for night_id in night_ids]
     followed = [row for row in rows if any(name.startswith("event.") for name in row.measures)]
     batches = NightSequence(reader, [row.night_id for row in followed])
-    told = [answers for answers, _ in answers_of(module, {}, batches, reader.scorings)]
-    embeddings_ND = np.stack([night_embedding(answers) for answers in told]) if told else np.empty((0, 1))
+    told = [night_embedding(answers) for answers, _ in answers_of(module, {}, batches, reader.scorings)]
+    embeddings_ND = np.stack(told) if told else np.empty((0, 1))
     return fit_survival(embeddings_ND, followed, recipe.survival)
 
 
@@ -260,7 +260,9 @@ def _unlabelled(reader: NightReader) -> NightReader:
 
 def _made_of(recipe: FinetuneRecipe, start: Path | None, tasks: Mapping[str, Task]) -> SleepModelConfig:
     """What the model is made of: as the recipe says, around the encoder as it was pretrained."""
-    encoder = _encoder_config(recipe, start).model_copy(update={"mix_layers": recipe.finetuning.mix_layers})
+    encoder = _encoder_config(recipe, start)
+    if recipe.finetuning.mix_layers:
+        encoder = encoder.model_copy(update={"mix_layers": True})
     return SleepModelConfig(
         encoder=encoder,
         heads={name: task.head for name, task in tasks.items()},
