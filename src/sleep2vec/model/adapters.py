@@ -12,7 +12,7 @@ from sleep2vec.vocabulary.errors import UsageError
 
 
 def add_adapters(backbone: nn.Module, rank: int, alpha: int, *, dora: bool) -> None:
-    """Put adapters on the linear layers of a backbone; they alone can learn then.
+    """Put adapters on the linear layers of a backbone; all else in it is frozen.
 
     Raises:
         UsageError: PEFT is not installed, or the backbone has nothing to adapt.
