@@ -19,7 +19,7 @@ REACH = 3 + 2 * (1 + 3 + 9 + 27)
 
 @pytest.mark.parametrize("scale", [1e-3, 1.0, 20.0])
 def test_fast_signals_are_told_as_the_power_of_each_second(scale):
-    """scipy's periodogram, one second at a time; half of its one-sided density at 1 Hz steps is the mean power of a bin."""
+    """scipy's periodogram, one second at a time; half of its one-sided density, in Hz of 128, is the power of a bin."""
     samples = scale * np.random.default_rng(0).standard_normal((2, 30 * 128)).astype(np.float32) + 3.0
     told = second_features("eeg", torch.from_numpy(samples)).numpy().reshape(2, 30, 8)
     seconds = samples.reshape(2, 30, 128).astype(float)
