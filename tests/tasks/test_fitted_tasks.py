@@ -138,7 +138,7 @@ def test_the_error_of_a_number_is_the_root_of_the_mean_square_in_its_unit():
 def noisy_events(kind, shortest, seed=0, n=6):
     """Nights with events far from each other, and log odds that follow them loosely: some at a third, some spurious."""
     draw, found = np.random.default_rng(seed), []
-    for i in range(n):
+    for _ in range(n):
         onsets = np.arange(20, 30 * L - 60, 70) + draw.integers(0, 25, len(range(20, 30 * L - 60, 70)))
         events = [Event(kind, float(o), float(draw.integers(shortest, 30))) for o in onsets if draw.random() < 0.8]
         odds = np.full(30 * L, -3.0)
