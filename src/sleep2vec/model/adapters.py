@@ -10,11 +10,9 @@ from torch import nn
 
 from sleep2vec.vocabulary.errors import UsageError
 
-_ADAPTED = r"(.*\.)?(query_key_value|attention\.output|feed_forward\.\d+)"
-
 
 def add_adapters(backbone: nn.Module, rank: int, alpha: int, *, dora: bool) -> None:
-    """Put adapters on the linear layers of a backbone; they alone can learn then.
+    """Put adapters on the linear layers of a backbone; all else in it is frozen.
 
     Raises:
         UsageError: PEFT is not installed, or the backbone has nothing to adapt.
@@ -25,13 +23,10 @@ def add_adapters(backbone: nn.Module, rank: int, alpha: int, *, dora: bool) -> N
         raise UsageError(
             "adapters need PEFT, which is not installed; install sleep2vec[lora], or set finetuning.train: full."
         ) from None
-    config = LoraConfig(r=rank, lora_alpha=alpha, target_modules=_ADAPTED, use_dora=dora)
-    try:
-        inject_adapter_in_model(config, backbone)
-    except ValueError as error:
-        raise UsageError(
-            f"{type(backbone).__name__} has no layer to adapt ({error}); set finetuning.train: full."
-        ) from None
+    adapted = [name for name, part in backbone.named_modules() if isinstance(part, nn.Linear)]
+    if not adapted:
+        raise UsageError(f"{type(backbone).__name__} has no linear layer to adapt; set finetuning.train: full.")
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=alpha, target_modules=adapted, use_dora=dora), backbone)
 
 
 def merge_adapters(module: nn.Module) -> None:

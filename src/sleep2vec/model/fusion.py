@@ -105,7 +105,7 @@ class Fusion(nn.Module):
         """What each modality says; where it is invalid its features must be finite, and are not heard."""
         named_BMLD = self.norm(self.maps(features_BMLD)) + self.modality_MD[None, :, None, :]
         score_BML = self.score(named_BMLD)
-        return Told(self.value(named_BMLD), score_BML.to(torch.promote_types(score_BML.dtype, torch.float32)))
+        return Told(self.value(named_BMLD), _fine(score_BML))
 
     def score(self, named_BMLD: Tensor) -> Tensor:
         """How much each modality wants to be heard, (B, M, L)."""
@@ -165,15 +165,19 @@ class ConcatFusion(MeanFusion):
     def tell(self, features_BMLD: Tensor) -> Told:
         named_BMLD = self.norm(self.maps(features_BMLD)) + self.modality_MD[None, :, None, :]
         value_BMLH = torch.einsum("bmld,mdh->bmlh", named_BMLD, self.side_MDH)
-        return Told(value_BMLH, self.score(named_BMLD).float())
+        return Told(value_BMLH, _fine(self.score(named_BMLD)))
 
     def combine(self, told: Told, valid_BML: Tensor) -> tuple[Tensor, Tensor]:
         n_modalities = told.value_BMLH.shape[1]
-        share_BML = valid_BML / valid_BML.sum(dim=1, keepdim=True).clamp(min=1)
+        share_BML = valid_BML.to(told.score_BML) / valid_BML.sum(dim=1, keepdim=True).clamp(min=1)
         heard_BML = valid_BML.to(told.value_BMLH) / n_modalities**0.5
         fused_BLH = torch.einsum("bml,bmlh->blh", heard_BML, told.value_BMLH)
         bias_H = self.value.bias.to(fused_BLH)
         return torch.where(valid_BML.any(dim=1)[..., None], fused_BLH + bias_H, 0.0), share_BML.to(fused_BLH)
+
+
+def _fine(score_BML: Tensor) -> Tensor:
+    return score_BML.to(torch.promote_types(score_BML.dtype, torch.float32))
 
 
 FUSIONS: MappingProxyType[FusionName, Callable[[int, int, int | None], Fusion]] = MappingProxyType(

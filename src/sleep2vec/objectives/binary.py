@@ -24,4 +24,5 @@ def masked_binary_cross_entropy(logits_N: Tensor, target_N: Tensor, counted_N: T
         known_N = known_N & counted_N
     if not known_N.any():
         return logits_N.sum() * 0.0
-    return F.binary_cross_entropy_with_logits(logits_N[known_N].float(), target_N[known_N].float())
+    dtype = torch.promote_types(logits_N.dtype, torch.float32)
+    return F.binary_cross_entropy_with_logits(logits_N[known_N].to(dtype), target_N[known_N].to(dtype))

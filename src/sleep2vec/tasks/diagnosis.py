@@ -14,7 +14,7 @@ PREFIX = "diagnosis."
 
 
 class Diagnosis(YesNoTask):
-    """Every ``diagnosis.X`` of the training nights, or those that are named."""
+    """Every ``diagnosis.X`` of the training nights, or of those the named ones."""
 
     title: ClassVar[str] = "diagnoses"
 
@@ -26,8 +26,8 @@ class Diagnosis(YesNoTask):
         return np.array([row.measures.get(f"{PREFIX}{name}", np.nan) for name in names], dtype=np.float32)
 
     def prepared(self, scorings: Sequence[Scoring]) -> Self:
-        found = sorted({name for scoring in scorings for name in diagnoses_of(scoring.row)})
-        named = self.outcomes or tuple(name.removeprefix(PREFIX) for name in found)
+        found = {name.removeprefix(PREFIX) for scoring in scorings for name in diagnoses_of(scoring.row)}
+        named = tuple(name for name in self.outcomes or sorted(found) if name in found)
         return super(Diagnosis, self.model_copy(update={"outcomes": named})).prepared(scorings)
 
 

@@ -66,7 +66,8 @@ class Familiarity:
         """For a checkpoint; `from_tensors` reads them."""
         parts = {f"{_PREFIX}{name}.centre_F": value for name, value in self.centre_F.items()}
         parts |= {f"{_PREFIX}{name}.spread_F": value for name, value in self.spread_F.items()}
-        return parts | {f"{_PREFIX}{name}.limit": torch.tensor(value) for name, value in self.limit.items()}
+        limits = {name: torch.tensor(value, dtype=torch.float64) for name, value in self.limit.items()}
+        return parts | {f"{_PREFIX}{name}.limit": value for name, value in limits.items()}
 
     @classmethod
     def from_tensors(cls, tensors: Mapping[str, Tensor]) -> "Familiarity":

@@ -78,11 +78,11 @@ def let_learn(module: SleepModel, config: FinetuneConfig) -> None:
     if config.train == "full":
         return
     module.encoder.requires_grad_(False)
+    if config.train in ("lora", "dora"):
+        add_adapters(module.encoder.backbone, config.lora_rank, config.lora_alpha, dora=config.train == "dora")
     mixture = getattr(module.encoder.backbone, "mixture", None)
     if isinstance(mixture, nn.Module):
         mixture.requires_grad_(True)
-    if config.train in ("lora", "dora"):
-        add_adapters(module.encoder.backbone, config.lora_rank, config.lora_alpha, dora=config.train == "dora")
 
 
 def finetuning_work(

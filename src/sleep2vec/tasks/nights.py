@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from pydantic import Field
+from scipy.optimize import brentq
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -77,8 +78,12 @@ class NumberTask(NightTask):
 
     def constant_loss(self, labels: Sequence[Floats]) -> float:
         scaled = (np.concatenate(labels) - self.centre) / self.spread
-        z_N = torch.from_numpy(scaled[np.isfinite(scaled)])
-        return float(F.huber_loss(z_N, torch.zeros_like(z_N))) if len(z_N) else 0.0
+        z_N = scaled[np.isfinite(scaled)].astype(float)
+        if not len(z_N):
+            return 0.0
+        # Not the mean: where the pulls of all, each at most 1, cancel out.
+        best = brentq(lambda constant: np.clip(z_N - constant, -1, 1).sum(), z_N.min(), z_N.max())
+        return float(F.huber_loss(torch.from_numpy(z_N), torch.full((len(z_N),), best, dtype=torch.float64)))
 
     def loss(self, output: Tensor, label: Tensor, readable_BL: Tensor) -> Tensor:
         known_B1 = torch.isfinite(label) & readable_BL.any(dim=1, keepdim=True)

@@ -4,6 +4,8 @@ from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, Literal
 
+from torch import nn
+
 from sleep2vec.tasks.age import Age
 from sleep2vec.tasks.arousal import Arousal
 from sleep2vec.tasks.custom import CustomClasses, CustomConfig, CustomNumber
@@ -32,8 +34,9 @@ CUSTOM: MappingProxyType[str, type[Task]] = MappingProxyType(
 )
 """Tasks of a recipe's own, by kind."""
 
-RESERVED = (*TASKS, "survival")
-"""Names that no task of a recipe's own may have."""
+RESERVED = frozenset((*TASKS, "survival", "embedding", "pooled", *dir(nn.ModuleDict())))
+"""Names that no task of a recipe's own may have: of other tasks, of the embeddings of a night that stand beside what
+tasks say (`inference.predictor`), and of what torch's keeper of the heads has for itself, such as ``type``."""
 
 
 def tasks_of(names: Sequence[TaskName], custom: Sequence[CustomConfig] = ()) -> dict[str, Task]:

@@ -44,10 +44,14 @@ class Respiratory(EventTask):
         return scoring.event_targets(first, n_tokens).respiratory_S
 
     def constant_loss(self, labels: Sequence[Floats]) -> float:
-        """Apneas without a type are counted as obstructive: most are."""
-        known = np.concatenate([label[np.isfinite(label)] for label in labels])
-        known = np.where(known == UNTYPED_APNEA, 1, known)
-        return entropy(np.bincount(known.astype(int), minlength=_N_CLASSES) / max(len(known), 1))
+        known = np.concatenate([label[np.isfinite(label)] for label in labels]).astype(int)
+        count_C = np.bincount(known, minlength=_N_CLASSES + 1)
+        n_none, n_hypopneas, n_untyped = count_C[0], count_C[_HYPOPNEA], count_C[UNTYPED_APNEA]
+        typed_C = np.delete(count_C, [0, _HYPOPNEA, UNTYPED_APNEA])
+        n_typed = typed_C.sum()
+        which = entropy(np.array([n_none, n_typed + n_untyped, n_hypopneas]) / max(len(known), 1))
+        # Apneas without a type ask for none: those that have one say which.
+        return which + n_typed / max(len(known), 1) * entropy(typed_C / max(n_typed, 1))
 
     def loss(self, output: Tensor, label: Tensor, readable_BL: Tensor) -> Tensor:
         known_BS = readable_BL.repeat_interleave(TOKEN_SECONDS, dim=1) & torch.isfinite(label)
