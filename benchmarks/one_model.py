@@ -1,6 +1,7 @@
 """One model for every set of sensors against a specialist for each, and what it costs when a sensor falls off.
 
-Simulated nights. From one pretraining (`tiny-demo`) are fine-tuned, with each seed, for as many steps on windows as long,
+Simulated nights. From one pretraining (`tiny-demo`) are fine-tuned, with each seed, for as many steps on windows as
+long,
 
     one          all tasks of --tasks at once, sensors hidden at random: one checkpoint
     specialists  for each of nine common sets of sensors a model that stages sleep from these alone and knows no others
@@ -75,14 +76,12 @@ def main() -> None:
     for seed in options.seeds:
         for name, modalities in [("one", None), *(("+".join(subset), subset) for subset in SETS)]:
             model = _finetuned(options, store, pretrained, seed, name, modalities)
-            for subset in SETS if modalities is None else (modalities,):
-                results.once(
-                    f"{seed}-{name}-on-{'+'.join(subset)}", lambda m=model, s=subset: _counts(m, judges, ids, s)
-                )
-            if modalities is None:
-                for sensor in FALLING:
-                    results.once(f"{seed}-falls-{sensor}", lambda m=model, s=sensor: _falling(m, judges, ids, s))
-    found = figures(results, options.seeds, people)
+            sets = SETS if modalities is None else (modalities,)
+            results.once(f"{seed}-{name}", lambda m=model, s=sets: _counts(m, store, ids, s))
+            for sensor in FALLING if modalities is None else ():
+                results.once(f"{seed}-falls-{sensor}", lambda m=model, s=sensor: _falling(m, store, some, s))
+            print(f"seed {seed}: {name} ({time.process_time():.0f} CPU s so far)", flush=True)
+    found = figures(results, options.seeds, people, [store.row(night_id).person for night_id in some])
     print(table(found, len(ids), len(set(people))))
     if options.json:
         options.json.write_text(as_json(found))
