@@ -16,6 +16,7 @@ Intervals (95 %) draw people; all seeds of a person go with them. A stopped run 
 """
 
 import argparse
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any

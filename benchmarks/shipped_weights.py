@@ -10,9 +10,9 @@ import argparse
 import json
 from pathlib import Path
 
+from sleep2vec.data.people import PEOPLE
 from sleep2vec.model import shipped
 from sleep2vec.model.checkpoint import CARD, load_config, load_weights, save_checkpoint
-from sleep2vec.data.people import PEOPLE
 
 MOST_MB = 40
 

@@ -49,6 +49,7 @@ from frozen_features import (
     retrieval,
 )
 from linear_probes import PENALTY, stage_counts, stage_reader
+from sleep2vec.data.people import people_of, refuse_known_people
 from sleep2vec.data.scoring import ScoringReader
 from sleep2vec.data.splits import Split, SplitConfig, split_nights
 from sleep2vec.data.window import WindowReader
@@ -58,7 +59,6 @@ from sleep2vec.model.checkpoint import load_config
 from sleep2vec.model.encoder import Encoder
 from sleep2vec.recipes.finetuning import labelled_nights, run_finetuning
 from sleep2vec.recipes.loading import load_recipe
-from sleep2vec.data.people import people_of, refuse_known_people
 from sleep2vec.recipes.pretraining import run_pretraining
 from sleep2vec.recipes.schema import FinetuneRecipe, PretrainRecipe
 from sleep2vec.simulation.cohort_store import simulate_to_store

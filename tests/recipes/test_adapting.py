@@ -6,11 +6,11 @@ import pytest
 import torch
 from made_nights import made_night, store_of
 
+from sleep2vec.data.people import PEOPLE, hashes_of
 from sleep2vec.inference.predictor import load
 from sleep2vec.model.checkpoint import load_config, load_weights
 from sleep2vec.recipes.adaptation import STAGE_1, run_adaptation
 from sleep2vec.recipes.finetuning import _made_of, _start
-from sleep2vec.data.people import PEOPLE, hashes_of
 from sleep2vec.recipes.pretraining import run_pretraining
 from sleep2vec.recipes.schema import AdaptRecipe, FinetuneRecipe, PretrainRecipe
 from sleep2vec.store.reader import Store

@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from sleep2vec.model.checkpoint import load_config, save_checkpoint
 from sleep2vec.data.people import PEOPLE, hashes_of, people_of, refuse_known_people
+from sleep2vec.model.checkpoint import load_config, save_checkpoint
 from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.vocabulary.errors import UsageError
 
