@@ -35,7 +35,7 @@ from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.calibration import calibrate, calibrate_fusion, calibrate_seconds
 from sleep2vec.tasks.familiarity import familiarity
-from sleep2vec.tasks.finetuned import Finetuned
+from sleep2vec.tasks.finetuned import KIND, Finetuned
 from sleep2vec.tasks.finetuning import (
     NightSequence,
     answers_of,
@@ -102,6 +102,7 @@ def _run(
         return earlier
     torch.manual_seed(recipe.run.seed)
     module, history = _start(made_of, start)
+    goes_on = start is not None and _carry_on(module, start)
     reader = _reader(recipe, module, scorings, tasks)
     if recipe.keep_features:
         reader.views.prepare((*labelled, *split.validation), module.modalities)
@@ -110,7 +111,8 @@ def _run(
     if newest_state(recipe.out) is None:  # else the run goes on with what it had begun with
         if recipe.pretrained is None:
             calibrate(module.encoder, reader.views, split.train, recipe.run.seed)
-        calibrate_fusion(module.fusion, module.encoder, reader.views, split.train, recipe.run.seed)
+        if not goes_on:
+            calibrate_fusion(module.fusion, module.encoder, reader.views, split.train, recipe.run.seed)
         if module.seconds is not None:
             calibrate_seconds(module.seconds, reader.seconds or reader.views, split.train, recipe.run.seed)
     let_learn(module, recipe.finetuning)
@@ -133,7 +135,7 @@ def _run(
         fitted,
         {
             "fingerprint": fingerprint,
-            "training_data": {**history, "finetuning": training_data(taught).as_dict()},
+            "training_data": {**history, _use(history): training_data(taught).as_dict()},
             "scores": scores,
             PEOPLE: sorted(known | hashes_of(taught)),
             FITTED: sorted(hashes_of(store.row(night_id) for night_id in split.validation)),
@@ -304,3 +306,26 @@ def _start(made_of: SleepModelConfig, start: Path | None) -> tuple[SleepModel, d
     except RuntimeError:
         raise ModelError(f"the weights in {start} do not fit its config; copy the model again.") from None
     return module, dict(load_config(start)["training_data"])
+
+
+def _carry_on(module: SleepModel, start: Path) -> bool:
+    """Take from a model that was fine-tuned before all beside an encoder that is alike: fusion, context, heads.
+
+    Returns whether it was fine-tuned. Heads of new tasks, and what they read, begin at random.
+    """
+    if load_config(start).get("kind") != KIND:
+        return False
+    own = module.state_dict()
+    weights = {
+        name: weight
+        for name, weight in load_weights(start).items()
+        if name in own and weight.shape == own[name].shape and not name.startswith((ENCODER_PREFIX, "seconds."))
+    }
+    module.load_state_dict({**own, **weights})
+    return "fusion.value.weight" in weights
+
+
+def _use(history: Mapping[str, Any]) -> str:
+    """What a training was, among those before it."""
+    earlier = sum(use.startswith("finetuning") for use in history)
+    return f"finetuning {earlier + 1}" if earlier else "finetuning"
