@@ -6,10 +6,17 @@ from typing import Annotated
 import typer
 
 NAME = "evaluate"
-_SHOWN = {
-    "staging": ("accuracy", "kappa", "macro-F1"),
-    "respiratory": ("F1", "AHI"),
-}
+_HEADLINES = (
+    "kappa",
+    "F1, any overlap",
+    "MAE",
+    "bias",
+    "ICC",
+    "AUROC",
+    "MAE, years",
+    "Harrell's C",
+)
+"""What a terminal shows of it; the page shows all."""
 
 
 def command(
