@@ -237,7 +237,6 @@ class BreathingNight:
             hypnogram="scored" if stages_L is self.stages_scored_L else "predicted",
             desaturations=None if self.spo2 is None else self._found_falls,
             arousals=roused,
-            population=self.population,
             grid_start_s=self.grid_start_s,
         ).ahi
 
