@@ -11,6 +11,7 @@ from plain_bootstrap import assert_is
 from scipy import stats
 from sklearn import metrics as sklearn_metrics
 
+from sleep2vec.evaluation.calibration_sums import binned_sums, reliability_plot
 from sleep2vec.evaluation.outcome_figures import (
     ClassifiedNight,
     LabelledNight,
@@ -23,7 +24,7 @@ from sleep2vec.evaluation.outcome_figures import (
     number_plots,
 )
 from sleep2vec.evaluation.paired_numbers import ICC, PEARSON, SLOPE, paired_figures
-from sleep2vec.metrics.calibration import calibration_error
+from sleep2vec.metrics.calibration import calibration_error, reliability
 from sleep2vec.metrics.regression import icc, pearson_r
 from sleep2vec.vocabulary.errors import UsageError
 
@@ -90,6 +91,20 @@ def test_curves_enclose_the_area_and_bins_are_those_of_the_label():
         k = NAMES.index(name)
         pairs = [(n.labels_K[k], n.probabilities_K[k]) for n in NIGHTS]
         assert plot.calibration_error == pytest.approx(calibration_error(*zip(*pairs, strict=True)))
+
+
+EDGES = np.linspace(0, 1, 16)
+
+
+@given(st.lists(st.tuples(st.sampled_from([*EDGES, *(EDGES[:-1] + 0.03)]), st.booleans()), min_size=1, max_size=30))
+def test_bins_hold_what_those_of_the_scalar_function_do_also_on_their_edges(answers):
+    stated, labels = (np.array(column, dtype=float) for column in zip(*answers, strict=True))
+    theirs = reliability(labels, stated)
+    ours = reliability_plot("", binned_sums(stated, labels))
+    np.testing.assert_array_equal(ours.counts_K, theirs.count_K)
+    np.testing.assert_allclose(ours.confidence_K, theirs.confidence_K)
+    np.testing.assert_allclose(ours.accuracy_K, theirs.observed_K)
+    assert ours.calibration_error == pytest.approx(theirs.error)
 
 
 LABELS = st.sampled_from([0.0, 1.0, NAN])

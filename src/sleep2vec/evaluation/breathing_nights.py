@@ -10,7 +10,7 @@ Only what both sides look for counts: a question that the scorer answered and th
 
 Hypopneas count as they were written ("as scored"; the model has learned its scorers' rule), and where a night has an
 oximeter by the rules 1A and 1B, which ask the same trace of both sides. Rule 1A asks for arousals where both sides have
-them, else of neither. `metrics.hypopneas` says which hypopneas are left out because the oximeter did not see.
+them, else of neither. A hypopnea of which the oximeter or the arousals do not say that it counts does not.
 
 Letters: L tokens of 30 s, N samples of the saturation.
 """
@@ -237,8 +237,6 @@ class BreathingNight:
             hypnogram="scored" if stages_L is self.stages_scored_L else "predicted",
             desaturations=None if self.spo2 is None else self._found_falls,
             arousals=roused,
-            spo2_valid_L=self._readable_L,
-            population=self.population,
             grid_start_s=self.grid_start_s,
         ).ahi
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sleep2vec.evaluation.tables import COLUMNS, csv_text, json_rows
 from sleep2vec.metrics.figure import Figure
 
-NUMBERS = st.none() | st.floats() | st.floats(0, 1)
+NUMBERS = st.none() | st.floats() | st.sampled_from([np.inf, -np.inf, np.nan])
 WORDS = st.text(st.characters(codec="utf-8", exclude_characters="\r\x00"), max_size=8)
 FIGURES = st.builds(Figure, WORDS, NUMBERS, NUMBERS, NUMBERS, st.integers(0), st.integers(0), outcome=WORDS)
 
