@@ -1,22 +1,27 @@
 """`sleep2vec evaluate`: judge a fine-tuned model by nights whose truth is known."""
 
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from sleep2vec.metrics.figure import Figure
+
 NAME = "evaluate"
+# What a terminal shows; the page has all. (task, beginning of the outcome, beginning of the metric), None: any.
 _HEADLINES = (
-    "kappa",
-    "F1, any overlap",
-    "MAE",
-    "bias",
-    "ICC",
-    "AUROC",
-    "MAE, years",
-    "Harrell's C",
+    ("staging", "5 classes", "kappa"),
+    ("staging", "5 classes", "macro-F1"),
+    ("respiratory", "apneas and hypopneas", "F1 (any"),
+    ("respiratory", "AHI (as scored, each", "ICC"),
+    ("respiratory", "severity by AHI (as scored, each", "kappa"),
+    (None, "arousals", "F1 (any"),
+    ("age", None, "MAE"),
+    (None, None, "AUROC"),
+    ("survival", None, "Harrell"),
 )
-"""What a terminal shows of it; the page shows all."""
 
 
 def command(
@@ -85,4 +90,31 @@ def command(
     if as_json:
         typer.echo(paths[0].read_text(encoding="utf-8"))
         return
-    typer.echo(f"{loaded.name} on {found.n_nights} nights of {found.n_people} people it has not seen")
+    typer.echo(f"{loaded.name}, {found.n_nights} nights of {found.n_people} people (95 % intervals draw people)")
+    for line in headlines(found.figures):
+        typer.echo(f"  {line}")
+    for warning in found.warnings:
+        typer.echo(f"  ! {warning}")
+    typer.echo(f"written: {', '.join(path.name for path in paths)} in {paths[0].parent}")
+
+
+def headlines(figures: "Sequence[Figure]") -> list[str]:
+    """The figures that a person asks for first, a line each."""
+
+    def told(value: float | None) -> str:
+        return "-" if value is None else f"{value:.3f}"
+
+    chosen = [
+        figure
+        for figure in figures
+        if not figure.group
+        and any(
+            task in (None, figure.task) and figure.outcome.startswith(outcome or "") and figure.what.startswith(what)
+            for task, outcome, what in _HEADLINES
+        )
+    ]
+    return [
+        f"{f.task} {f.outcome}: {f.what} {told(f.estimate)} [{told(f.low)}, {told(f.high)}]"
+        + (f" from {f.sensors}" if f.sensors else "")
+        for f in chosen
+    ]

@@ -128,7 +128,9 @@ def evaluate(
     if modalities is not None:
         figures = [replace(line, sensors=line.sensors or "+".join(modalities)) for line in figures]
     people = {row.person for row in judged.rows}
-    return Evaluation(figures, plots, found, len(judged.rows), len(people), list(warnings))
+    refused = {} if model.survival is None else model.survival.refused
+    told = [*warnings, *(f"survival, {outcome}, was not fitted: {reason}" for outcome, reason in refused.items())]
+    return Evaluation(figures, plots, found, len(judged.rows), len(people), told)
 
 
 def subset_figure(subset: SubsetKappa, n_nights: int) -> Figure:
