@@ -80,12 +80,12 @@ def test_what_is_written_agrees_and_is_whole(place, evaluation, tmp_path):
         evaluation, tmp_path / "out", model_name="<m>", store=place[0].path, simulated_weights=True, facts={"a": "b"}
     )
     told = json.loads((tmp_path / "out" / "evaluation.json").read_text())
-    rows = list(csv.DictReader((tmp_path / "out" / "figures.csv").open()))
+    rows = list(csv.DictReader((tmp_path / "out" / "figures.csv").read_text().splitlines()))
     assert len(rows) == len(told["figures"]) == len(evaluation.figures)
     assert [float(row["estimate"]) for row in rows if row["estimate"]] == [
         line["estimate"] for line in told["figures"] if line["estimate"] is not None
     ]
-    subsets = list(csv.DictReader((tmp_path / "out" / "subsets.csv").open()))
+    subsets = list(csv.DictReader((tmp_path / "out" / "subsets.csv").read_text().splitlines()))
     assert [float(row["kappa"]) for row in subsets] == sorted((s.kappa for s in evaluation.subsets), reverse=True)
     page = (tmp_path / "out" / "evaluation.html").read_text()
     HTMLParser().feed(page)
@@ -122,7 +122,7 @@ def test_only_people_who_taught_nothing_judge(place):
 def test_less_is_given_where_less_is_asked_for(place):
     """With one sensor alone the answers are those of the subset of one, and the page's lines say from what."""
     store, model = place
-    ids = [row.night_id for row in store.rows]
+    ids = [row.night_id for row in store.rows][:2]
     alone = evaluate(model, store, ids, modalities=("spo2",), n_resamples=5)
     with torch.no_grad():
         subset = next(s for s in evaluate(model, store, ids, subsets=True, n_resamples=5).subsets if s.name == "spo2")

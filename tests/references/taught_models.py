@@ -19,7 +19,7 @@ from sleep2vec.vocabulary.subject import Subject
 TASKS: tuple[TaskName, ...] = ("staging", "respiratory", "arousal", "age", "sex", "diagnosis")
 
 
-def labelled_store(folder: Path, n_nights: int = 8, n_tokens: int = 30) -> Store:
+def labelled_store(folder: Path, n_nights: int = 6, n_tokens: int = 30) -> Store:
     """Nights of as many people with stages, events, ages, sexes and a diagnosis; every other night lacks a belt."""
     nights = []
     for i in range(n_nights):
@@ -40,7 +40,7 @@ def labelled_store(folder: Path, n_nights: int = 8, n_tokens: int = 30) -> Store
 
 
 def taught_model(store: Store, seed: int = 0, loud: float = 8.0) -> Finetuned:
-    """A tiny model with all heads, as random as torch makes it, but louder, so that its answers differ."""
+    """A tiny model with all heads, as random as torch makes it; of stages it is louder, so that its answers differ."""
     scorings = ScoringReader(store)
     known = [scorings.of(row.night_id) for row in store.rows]
     tasks = {name: task.prepared(known) for name, task in tasks_of(TASKS).items()}
@@ -49,7 +49,6 @@ def taught_model(store: Store, seed: int = 0, loud: float = 8.0) -> Finetuned:
     heads = {name: task.head for name, task in tasks.items()}
     module = SleepModel(SleepModelConfig(encoder=encoder, heads=heads)).eval()
     with torch.no_grad():
-        for head in module.heads.values():
-            head[-1].weight.mul_(loud)
+        module.heads["staging"][-1].weight.mul_(loud)
         module.fusion.preference_M.normal_()
     return Finetuned(module, tasks, Familiarity({}, {}, {}))
