@@ -185,9 +185,7 @@ class Model:
                 name: merged([answer.seconds[name] for answer in answers], TOKEN_SECONDS, True)
                 for name in answers[0].seconds
             },
-            {
-                name: pooled([answer.nights[name] for answer in answers]) for name in answers[0].nights
-            },
+            {name: pooled([answer.nights[name] for answer in answers]) for name in answers[0].nights},
         )
 
     @torch.inference_mode()
