@@ -235,11 +235,10 @@ def features(
     rows, stages = [], []
     for night in nights:
         encoded = encoder([(name, night.views[name]) for name in modalities])
-        read_L = night.labels["staging"][0].isfinite() & torch.stack([v.valid_BL[0] for v in night.views.values()]).any(
-            dim=0
-        )
+        stages_L = night.labels["staging"][0]
+        read_L = stages_L.isfinite() & torch.stack([v.valid_BL[0] for v in night.views.values()]).any(dim=0)
         rows.append(torch.cat([part.tokens_BLD[0, read_L] for part in encoded], dim=-1).numpy())
-        stages.append(night.stages_BL[0, read_L].numpy())
+        stages.append(stages_L[read_L].numpy())
     return np.concatenate(rows), np.concatenate(stages)
 
 
