@@ -117,6 +117,7 @@ def test_nights_are_told_apart_by_their_share_of_apnea():
     assert nights_told_apart(told) == (3, 5)
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(
     real_folder() is None, reason="real excerpts are not here: set S2V_SHARED to the folder of real_data"
 )
