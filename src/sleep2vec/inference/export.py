@@ -19,7 +19,11 @@ from sleep2vec.formats.edf_writer import write_annotations
 from sleep2vec.inference.result import NightResult, lights_of
 from sleep2vec.metrics.sleep_statistics import sleep_statistics
 from sleep2vec.report.night import NightPage, night_html
+from sleep2vec.report.night_breathing import NightBreathing
+from sleep2vec.report.night_events import questions_of
+from sleep2vec.report.night_person import Outlook, Told
 from sleep2vec.vocabulary.errors import UsageError
+from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 from sleep2vec.vocabulary.stages import FIVE, SCHEMES, StageSpan
 
@@ -240,8 +244,30 @@ def html(result: NightResult) -> str:
             absent=_not_given(result),
             warnings=result.warnings,
             versions=result.versions,
+            events=result.events,
+            scored_events=_scored_events(result),
+            seconds=result.seconds,
+            breathing=_breathing(result),
+            told=tuple(Told(**asdict(outcome)) for outcome in result.outcomes),
+            outlooks=tuple(Outlook(**asdict(prognosis)) for prognosis in result.prognoses),
+            doubtful_L=None if result.least_confidence is None else result.doubtful,
+            least_confidence=result.least_confidence,
         )
     )
+
+
+def _scored_events(result: NightResult) -> tuple[Event, ...]:
+    """What a person scored of that for which the model looked."""
+    kinds = {kind for question in questions_of(result.events, result.seconds) for kind in KINDS_OF_QUESTION[question]}
+    return tuple(event for event in result.night.events if event.kind in kinds)
+
+
+def _breathing(result: NightResult) -> NightBreathing | None:
+    told = result.breathing
+    if told is None:
+        return None
+    oxygen = {} if told.oxygen is None else asdict(told.oxygen)
+    return NightBreathing(told.indices, told.arousal_index, oximeter=told.oxygen is not None, **oxygen)
 
 
 def _not_given(result: NightResult) -> dict[str, str]:

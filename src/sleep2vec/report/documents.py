@@ -46,7 +46,7 @@ def _environment() -> Environment:
         lstrip_blocks=True,
         finalize=_printable,
     )
-    environment.filters |= {"share": share_text, "number": number_text, "epochs": epochs_text}
+    environment.filters |= {"share": share_text, "number": number_text, "epochs": epochs_text, "hours": hours_text}
     return environment
 
 

@@ -14,7 +14,7 @@ from markupsafe import Markup, escape
 from numpy.typing import NDArray
 
 from sleep2vec.report.drawing import drawing, short, svg_text, time_grid
-from sleep2vec.report.palette import STAGE_COLOURS, STAGE_ROWS, modality_colour
+from sleep2vec.report.palette import INK, STAGE_COLOURS, STAGE_ROWS, modality_colour
 from sleep2vec.report.time_axis import LEFT, RIGHT, TimeAxis
 from sleep2vec.vocabulary.stages import FIVE
 
@@ -23,6 +23,7 @@ _ROW, _BAR = 25.0, 9.0
 _AXIS_HEIGHT = 24.0
 _STRIP_ROW = 18.0
 _LONGEST_LABEL = 20
+_DOUBT = "#b3741a"
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,7 @@ def hypnogram_svg(
     reference_L: NDArray[np.floating] | None = None,
     lights_s: tuple[float | None, float | None] = (None, None),
     scorers: tuple[str, str] = ("model", "reference"),
+    doubtful_L: NDArray[np.bool_] | None = None,
 ) -> Markup:
     """Stages over the night, Wake on top (AASM order); below it the reference scoring and where the two differ.
 
@@ -71,19 +73,19 @@ def hypnogram_svg(
         reference_L: codes of a person, NaN where unscored; None draws the first scorer alone.
         lights_s: lights off and on, from the start of the recording.
         scorers: who made `stages_L` and `reference_L`.
+        doubtful_L: epochs in which the first scorer was not sure, marked below its panel; None draws no such strip.
     """
     panel = _ROW * len(STAGE_ROWS)
     top = 16.0
     parts = [_hypnogram_panel(stages_L, axis, top, scorers[0])]
     bottom = top + panel
+    if doubtful_L is not None:
+        parts.append(_strip(doubtful_L, axis, bottom + 8, "doubtful", _DOUBT))
+        bottom += 18
     if reference_L is not None:
-        strip = bottom + 10
+        strip = bottom + (10 if doubtful_L is None else 4)
         both = ~np.isnan(stages_L) & ~np.isnan(reference_L)
-        differs = _boxes(runs(both & (stages_L != reference_L)), axis, strip, 8, 1.0)
-        parts.append(f'<rect class="frame" x="{LEFT:g}" y="{strip:g}" width="{RIGHT - LEFT:g}" height="8"/>')
-        parts.append(svg_text(LEFT - 10, strip + 7.5, "differ", "row"))
-        if differs:
-            parts.append(f'<path data-differ="" fill="#33414e" d="{differs}"/>')
+        parts.append(_strip(both & (stages_L != reference_L), axis, strip, "differ", INK))
         bottom = strip + 18
         parts.append(_hypnogram_panel(reference_L, axis, bottom, scorers[1]))
         bottom += panel
@@ -130,8 +132,8 @@ def validity_svg(
     for m, name in enumerate(modalities):
         y, height = top + m * _STRIP_ROW, _STRIP_ROW - 6
         found = runs(valid_LM[:, m])
-        good = _boxes(found, axis, y, height, 1.0)
-        bad = _boxes(found, axis, y, height, 0.0)
+        good = boxes(found, axis, y, height, 1.0)
+        bad = boxes(found, axis, y, height, 0.0)
         parts.append(svg_text(LEFT - 10, y + height - 2, _shortened(title_of(name)), "row"))
         if bad:
             parts.append(f'<path data-invalid="{escape(name)}" fill="url(#{UNKNOWN})" d="{bad}"/>')
@@ -151,13 +153,21 @@ def share_text(share: float) -> str:
     return f"{share:.0%}".replace("%", " %")
 
 
+def _strip(marked_L: NDArray[np.bool_], axis: TimeAxis, top: float, name: str, colour: str) -> str:
+    """Epochs of which something is true, as boxes in a row."""
+    frame = f'<rect class="frame" x="{LEFT:g}" y="{top:g}" width="{RIGHT - LEFT:g}" height="8"/>'
+    words = svg_text(LEFT - 10, top + 7.5, name, "row")
+    marked = boxes(runs(marked_L), axis, top, 8, 1.0)
+    return frame + words + (f'<path data-{name}="" fill="{colour}" d="{marked}"/>' if marked else "")
+
+
 def _hypnogram_panel(stages_L: NDArray[np.floating], axis: TimeAxis, top: float, scorer: str) -> str:
     """Bars of each stage, thin risers between them, hatching where there is no stage."""
     row_of = {FIVE.index(name): top + (row + 0.5) * _ROW for row, name in enumerate(STAGE_ROWS)}
     panel = _ROW * len(STAGE_ROWS)
     found = runs(stages_L)
     parts = [f'<g data-scorer="{scorer}">']
-    unknown = _boxes(found, axis, top, panel, None)
+    unknown = boxes(found, axis, top, panel, None)
     if unknown:
         parts.append(f'<path data-unknown="" fill="url(#{UNKNOWN})" d="{unknown}"/>')
     for name in STAGE_ROWS:
@@ -198,7 +208,7 @@ def _stacked(
         steps = "".join(f"V{short(r.value)}H{short(axis.x(r.stop))}" for r in runs(edges) if r.value is not None)
         outline = f"M{LEFT:g} {top + height:g}{steps}V{top + height:g}Z"
         parts.append(f'<path data-{kind}="{escape(name)}" fill="{colour}" d="{outline}"/>')
-    unknown = _boxes(runs(unknown_L), axis, top, height, 1.0)
+    unknown = boxes(runs(unknown_L), axis, top, height, 1.0)
     if unknown:
         parts.append(f'<path data-unknown="" fill="url(#{UNKNOWN})" d="{unknown}"/>')
     parts += [svg_text(LEFT - 10, top + height * (1 - at) + 4, f"{at:.0%}", "row") for at in (0.0, 0.5, 1.0)]
@@ -206,7 +216,7 @@ def _stacked(
     return drawing(top + height + _AXIS_HEIGHT, [*parts, grid], label)
 
 
-def _boxes(found: list[Run], axis: TimeAxis, y: float, height: float, value: float | None) -> str:
+def boxes(found: list[Run], axis: TimeAxis, y: float, height: float, value: float | None) -> str:
     """One box for each run of `value`."""
     return "".join(
         f"M{short(axis.x(run.start))} {y:g}H{short(axis.x(run.stop))}v{height:g}H{short(axis.x(run.start))}Z"

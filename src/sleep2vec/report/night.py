@@ -15,9 +15,21 @@ from sleep2vec.metrics.agreement import Agreement, agreement
 from sleep2vec.metrics.sleep_statistics import SleepStatistics
 from sleep2vec.report import figures
 from sleep2vec.report.documents import epochs_text, hours_text, number_text, template
+from sleep2vec.report.night_breathing import (
+    RULE_TITLES,
+    RULES,
+    NightBreathing,
+    breathing_notes,
+    breathing_tiles,
+    rule_rows,
+    single_rows,
+)
+from sleep2vec.report.night_events import events_svg, questions_of
+from sleep2vec.report.night_person import Outlook, Told, outlook_rows, told_rows
 from sleep2vec.report.palette import STAGE_COLOURS, STAGE_ROWS, modality_colour
 from sleep2vec.report.time_axis import TimeAxis
 from sleep2vec.vocabulary.errors import UsageError
+from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 from sleep2vec.vocabulary.night import Provenance
 from sleep2vec.vocabulary.stages import FIVE
@@ -64,6 +76,16 @@ class NightPage:
         absent: By modality that the model was not given: why, one sentence.
         warnings: What a person should know before believing the page, one sentence each.
         versions: Of the software, by name.
+        events: That the model found; times from the start of the recording.
+        scored_events: That a person scored.
+        seconds: By question (``respiratory`` ...), the probability of such an event in each second, (30 L,), NaN where
+            the model abstained; a question that is here was looked for.
+        breathing: In numbers, None where the model says nothing of it.
+        told: Of the person.
+        outlooks: Chances of being free of an event.
+        doubtful_L: (L,) bool, epochs below the least probability that the model asks of a sure answer; None where it
+            has no such limit.
+        least_confidence: That limit.
 
     Raises:
         UsageError: the arrays are not of one night.
@@ -89,17 +111,37 @@ class NightPage:
     absent: Mapping[str, str] = field(default_factory=dict)
     warnings: tuple[str, ...] = ()
     versions: Mapping[str, str] = field(default_factory=dict)
+    events: tuple[Event, ...] = ()
+    scored_events: tuple[Event, ...] = ()
+    seconds: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
+    breathing: NightBreathing | None = None
+    told: tuple[Told, ...] = ()
+    outlooks: tuple[Outlook, ...] = ()
+    doubtful_L: NDArray[np.bool_] | None = None
+    least_confidence: float | None = None
+
+    @property
+    def abstained_L(self) -> NDArray[np.bool_]:
+        """(L,) epochs of which the model says nothing."""
+        return np.asarray(np.isnan(self.stages_L) if self.staged else ~self.valid_LM.any(axis=1))
+
+    @property
+    def staged(self) -> bool:
+        """Whether the model tells stages: one that was taught other things alone has none where sensors are good."""
+        return bool(np.isfinite(self.stages_L).any() or not self.valid_LM.any())
 
     def __post_init__(self) -> None:
         L, M = len(self.stages_L), len(self.modalities)
         expected = {"stages_L": (L,), "probabilities_LC": (L, len(FIVE)), "weights_LM": (L, M), "valid_LM": (L, M)}
         if self.reference_L is not None:
             expected["reference_L"] = (L,)
-        wrong = [
-            f"{name} is {getattr(self, name).shape}, not {shape}"
-            for name, shape in expected.items()
-            if getattr(self, name).shape != shape
-        ]
+        if self.doubtful_L is not None:
+            expected["doubtful_L"] = (L,)
+        given = {name: getattr(self, name).shape for name in expected}
+        for question, probability_S in self.seconds.items():
+            name = f"seconds[{question!r}]"
+            expected[name], given[name] = (L * TOKEN_SECONDS,), probability_S.shape
+        wrong = [f"{name} is {given[name]}, not {shape}" for name, shape in expected.items() if given[name] != shape]
         if L == 0 or wrong:
             raise UsageError(
                 f"the page of a night needs arrays of the same {L} tokens (at least one) and {M} modalities: "
@@ -120,11 +162,12 @@ class Confidence:
     """How sure the model was.
 
     Attributes:
-        n_answered, n_abstained: Epochs with and without a stage.
+        n_answered, n_abstained: Epochs with and without an answer.
         mean: Mean probability of the stage that was chosen, None without any.
         doubtful: Share of answered epochs in which no stage reached one half, None without any.
         gaps: The longest stretches without a stage, as (from, to, minutes), in their order.
         n_more_gaps: Stretches that are not listed.
+        unsure: Share of answered epochs below the model's own limit, None where it has none.
     """
 
     n_answered: int
@@ -133,22 +176,32 @@ class Confidence:
     doubtful: float | None
     gaps: tuple[tuple[str, str, float], ...]
     n_more_gaps: int
+    unsure: float | None = None
 
 
 def night_html(page: NightPage) -> str:
     """The page as one HTML document: inline SVG and styles, no script, nothing fetched from anywhere."""
     axis = TimeAxis(len(page.stages_L), page.grid_start_s, page.start)
-    abstained_L = np.isnan(page.stages_L)
     reference = None if page.reference_L is None else agreement(page.reference_L, page.stages_L, len(FIVE))
     return template("night.html").render(
         page=page,
         axis_title=axis.title,
         header=_header(page),
-        tiles=_tiles(page.statistics),
+        tiles=_tiles(page.statistics) if page.staged else [],
+        breathing_tiles=[] if page.breathing is None else breathing_tiles(page.breathing),
         patterns=figures.pattern_definitions(),
-        hypnogram=figures.hypnogram_svg(page.stages_L, axis, page.reference_L, (page.lights_off_s, page.lights_on_s)),
+        hypnogram=figures.hypnogram_svg(
+            page.stages_L,
+            axis,
+            page.reference_L,
+            (page.lights_off_s, page.lights_on_s),
+            doubtful_L=page.doubtful_L,
+        ),
+        events=events_svg(page.events, page.scored_events, page.seconds, axis)
+        if questions_of(page.events, page.seconds)
+        else None,
         hypnodensity=figures.hypnodensity_svg(page.probabilities_LC, axis),
-        weights=figures.weights_svg(page.weights_LM, page.modalities, axis, abstained_L),
+        weights=figures.weights_svg(page.weights_LM, page.modalities, axis, page.abstained_L),
         validity=figures.validity_svg(page.valid_LM, page.modalities, axis, _title_of),
         stage_colours=[(name, STAGE_COLOURS[name]) for name in STAGE_ROWS],
         statistic_rows=_statistic_rows(page),
@@ -158,13 +211,20 @@ def night_html(page: NightPage) -> str:
         confusion_rows=_confusion_rows(reference) if reference is not None else [],
         sensors=_sensors(page),
         absent=[(_title_of(name), reason) for name, reason in page.absent.items()],
+        rule_titles=[RULE_TITLES[rule] for rule in RULES],
+        rule_rows=[] if page.breathing is None else rule_rows(page.breathing),
+        single_rows=[] if page.breathing is None else single_rows(page.breathing),
+        breathing_notes=[] if page.breathing is None else breathing_notes(page.breathing),
+        told_rows=told_rows(page.told),
+        outlook_rows=outlook_rows(page.outlooks),
+        outlook_known=any(outlook.baseline is not None for outlook in page.outlooks),
     )
 
 
 def confidence_of(page: NightPage, axis: TimeAxis) -> Confidence:
     """How sure the model was, and where it had nothing to go by."""
-    answered_L = ~np.isnan(page.stages_L)
-    highest = page.probabilities_LC[answered_L].max(axis=1) if answered_L.any() else None
+    answered_L = ~page.abstained_L
+    highest = page.probabilities_LC[answered_L].max(axis=1) if page.staged and answered_L.any() else None
     gaps = [run for run in figures.runs(answered_L) if run.value == 0.0]
     longest = sorted(sorted(gaps, key=lambda run: run.start - run.stop)[:_MOST_GAPS], key=lambda run: run.start)
     return Confidence(
@@ -176,6 +236,7 @@ def confidence_of(page: NightPage, axis: TimeAxis) -> Confidence:
             (axis.when(run.start), axis.when(run.stop), (run.stop - run.start) * TOKEN_SECONDS / 60) for run in longest
         ),
         n_more_gaps=len(gaps) - len(longest),
+        unsure=None if page.doubtful_L is None or highest is None else float(page.doubtful_L[answered_L].mean()),
     )
 
 
@@ -251,7 +312,7 @@ def _confusion_rows(reference: Agreement) -> list[tuple[str, list[tuple[int, flo
 
 
 def _sensors(page: NightPage) -> list[dict[str, object]]:
-    answered_L = ~np.isnan(page.stages_L)
+    answered_L = ~page.abstained_L
     weights = np.nan_to_num(page.weights_LM[answered_L])
     return [
         {

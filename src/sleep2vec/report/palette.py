@@ -27,7 +27,19 @@ MODALITY_COLOURS = MappingProxyType(
         "actigraphy": "#9a8f80",
     }
 )
-NEUTRAL, PALE = "#8b95a1", "#c3cdd6"
+# Breathing is green, as its sensors are: an event that stops it darker than one that lessens it.
+EVENT_COLOURS = MappingProxyType(
+    {
+        "obstructive_apnea": "#1f5446",
+        "central_apnea": "#2b6e5c",
+        "mixed_apnea": "#3f8a73",
+        "apnea": "#2b6e5c",
+        "hypopnea": "#7fbf9f",
+        "arousal": "#c03a63",
+        "desaturation": "#b39a2e",
+    }
+)
+NEUTRAL, PALE, INK = "#8b95a1", "#c3cdd6", "#33414e"
 MAIN, SECOND = "#1d4872", "#c03a63"
 
 # Things without an order of their own: outcomes on one picture.
