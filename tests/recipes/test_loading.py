@@ -20,7 +20,19 @@ SHIPPED = {
     **{f"ablation-{name}": (PretrainRecipe, PLACES) for name in ABLATIONS},
     "paper-large": (PretrainRecipe, PLACES),
     "small": (PretrainRecipe, PLACES),
-    "small-staging": (FinetuneRecipe, PLACES),
+    "small-tasks": (FinetuneRecipe, PLACES),
+    "staging": (FinetuneRecipe, PLACES),
+    "respiratory": (FinetuneRecipe, PLACES),
+    "arousal": (FinetuneRecipe, PLACES),
+    "desaturation": (FinetuneRecipe, PLACES),
+    "age": (FinetuneRecipe, PLACES),
+    "sex": (FinetuneRecipe, PLACES),
+    "diagnosis": (FinetuneRecipe, PLACES),
+    "survival": (FinetuneRecipe, PLACES),
+    "custom-bmi": (FinetuneRecipe, PLACES),
+    "staging-probe": (FinetuneRecipe, PLACES),
+    "staging-lora": (FinetuneRecipe, PLACES),
+    "staging-few-shot": (FinetuneRecipe, PLACES),
     "adapt-wearable": (AdaptRecipe, (*PLACES, "pretrained=/data/model")),
     "paper-base": (PretrainRecipe, PLACES),
     "tiny-demo": (PretrainRecipe, PLACES),
@@ -154,7 +166,7 @@ def test_finetuning_starts_from_one_thing():
 
 def test_a_recipe_of_another_command_says_what_does_not_belong():
     told = complaint("tiny-demo-staging", PretrainRecipe)
-    assert "task: there is no such setting" in told
+    assert "tasks: there is no such setting" in told
     assert "batch_windows: there is no such setting (did you mean 'batches'?)" in told
 
 
