@@ -1,8 +1,7 @@
 """What is known of the nights of a store beside their signals: what tasks are taught and judged by."""
 
-from collections import OrderedDict, defaultdict
+from collections import defaultdict
 from collections.abc import Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 
 import numpy as np
@@ -10,6 +9,7 @@ import numpy as np
 from sleep2vec.data.event_targets import EventTargets, Question, event_targets, habitual_questions, scored_questions
 from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.store.reader import Store
+from sleep2vec.store.recent import Recent
 from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 from sleep2vec.vocabulary.stages import Hypnogram
@@ -48,8 +48,7 @@ class ScoringReader:
 
     def __init__(self, store: Store, kept: int = 1024) -> None:
         self.store = store
-        self._kept = kept
-        self._scorings: OrderedDict[str, Scoring] = OrderedDict()
+        self._scorings: Recent[Scoring] = Recent(kept)
         self._habits = _habits(store)
 
     def answered(self, row: ManifestRow) -> frozenset[Question]:
@@ -58,17 +57,12 @@ class ScoringReader:
 
     def of(self, night_id: str) -> Scoring:
         """All that is known of a night. Raises `StoreError` where its description is damaged."""
-        held = self._scorings.pop(night_id, None)
-        if held is None:
-            row = self.store.row(night_id)
-            answered = self.answered(row)
-            events = self.store.events(night_id) if row.events else ()
-            held = Scoring(row, self.store.stages(night_id), events, answered)
-        self._scorings[night_id] = held
-        while len(self._scorings) > self._kept:
-            with suppress(KeyError):  # another thread was faster
-                self._scorings.popitem(last=False)
-        return held
+        return self._scorings.get(night_id, lambda: self._read(night_id))
+
+    def _read(self, night_id: str) -> Scoring:
+        row = self.store.row(night_id)
+        events = self.store.events(night_id) if row.events else ()
+        return Scoring(row, self.store.stages(night_id), events, self.answered(row))
 
 
 def _habits(store: Store) -> Mapping[str, frozenset[Question]]:

@@ -1,8 +1,6 @@
 """Windows of nights, each one short read."""
 
-from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +8,7 @@ from numpy.typing import NDArray
 
 from sleep2vec.store.manifest import ManifestRow, read_description, read_manifest
 from sleep2vec.store.night_file import NightFile
+from sleep2vec.store.recent import Recent
 from sleep2vec.store.schema import UNSCORED, night_paths
 from sleep2vec.vocabulary.errors import StoreError
 from sleep2vec.vocabulary.events import Event
@@ -33,8 +32,7 @@ class Store:
         self.path = path
         self.rows: Sequence[ManifestRow] = read_manifest(path)
         self._row_of = {row.night_id: row for row in self.rows}
-        self._open_nights = open_nights
-        self._files: OrderedDict[str, NightFile] = OrderedDict()
+        self._files: Recent[NightFile] = Recent(open_nights)
 
     def __len__(self) -> int:
         return len(self.rows)
@@ -107,11 +105,6 @@ class Store:
         return row.layout.signal_start(modality) + first * bytes_per_token, n_tokens * bytes_per_token
 
     def _file(self, row: ManifestRow) -> NightFile:
-        held = self._files.pop(row.night_id, None)
-        if held is None:
-            held = NightFile(self.path / "nights" / f"{row.night_id}.s2v", row.layout.size)
-        self._files[row.night_id] = held
-        while len(self._files) > self._open_nights:
-            with suppress(KeyError):  # another thread was faster
-                self._files.popitem(last=False)
-        return held
+        return self._files.get(
+            row.night_id, lambda: NightFile(self.path / "nights" / f"{row.night_id}.s2v", row.layout.size)
+        )
