@@ -12,7 +12,7 @@ from sleep2vec.cli.main import app
 from sleep2vec.model.tokenizers import TOKENIZERS
 from sleep2vec.vocabulary.modalities import MODALITIES
 
-COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "adapt", "finetune", "report", "simulate")
+COMMANDS = ("demo", "inspect", "predict", "ingest", "pretrain", "adapt", "finetune", "evaluate", "report", "simulate")
 FILES = ["embeddings.parquet", "night.html", "result.json", "stages.csv", "stages.edf"]
 
 

@@ -11,9 +11,9 @@ Value = TypeVar("Value")
 class Recent(Generic[Value]):
     """Keeps the `most` values that were asked for last, by name.
 
-    An ordered dictionary that two threads change at once can lose its order, and looking for its oldest entry then never
-    ends (seen on a busy machine): every change is made under a lock. Values are made outside of it, so that a slow one
-    stops nobody; two threads may make the same one, and the first that is ready is kept.
+    An ordered dictionary that two threads change at once can lose its order, and looking for its oldest entry then
+    never ends (seen on a busy machine): every change is made under a lock. Values are made outside of it, so that a
+    slow one stops nobody; two threads may make the same one, and the first that is ready is kept.
     """
 
     def __init__(self, most: int) -> None:
