@@ -10,7 +10,7 @@ import argparse
 import json
 from pathlib import Path
 
-from sleep2vec.data.people import PEOPLE
+from sleep2vec.data.people import FITTED, PEOPLE
 from sleep2vec.model import shipped
 from sleep2vec.model.checkpoint import CARD, load_config, load_weights, save_checkpoint
 
@@ -25,15 +25,19 @@ def main() -> None:
     config = load_config(options.run)
     if not all(data["simulated_only"] for data in config["training_data"].values()):
         parser.error(f"{options.run} was not trained on simulated nights alone; its weights do not belong here")
-    config[PEOPLE] = []
+    config[PEOPLE] = config[FITTED] = []
     for place in ("store", "out"):  # folders of the machine it was made on
         config["recipe"][place] = place.upper()
+    start = config["recipe"].get("pretrained")
+    config["recipe"]["pretrained"] = None if start is None else Path(start).name
     folder = Path(shipped.__file__).parent / "weights" / options.name
     card = (options.run / CARD).read_text(encoding="utf-8")
     for place in ("store", "out"):
         card = "\n".join(
             f"{place}: {place.upper()}" if line.startswith(f"{place}: ") else line for line in card.split("\n")
         )
+    if start is not None:
+        card = card.replace(f"pretrained: {start}", f"pretrained: {Path(start).name}")
     config.pop("format")
     save_checkpoint(folder, load_weights(options.run), config, card)
     megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
