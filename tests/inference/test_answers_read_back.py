@@ -140,7 +140,7 @@ def test_without_age_and_sex_survival_is_told_by_the_night_alone(result: NightRe
 
 @pytest.mark.filterwarnings("default")
 def test_yasa_has_the_same_hypnogram_and_the_same_statistics(result: NightResult):
-    """YASA counts wake after sleep onset up to the last epoch of sleep, we to the end: an epoch of sleep is put there."""
+    """YASA counts wake after sleep onset up to the last epoch of sleep, we to the end: sleep is put there."""
     probabilities = np.where(np.isnan(result.probabilities), np.eye(5, dtype=np.float32)[2], result.probabilities)
     probabilities[-1] = np.eye(5)[2]
     whole = replace(result, probabilities=probabilities)
