@@ -1,11 +1,14 @@
 """A model nobody trained that answers everything: stages, events, the person, survival. What it says means nothing."""
 
+from pathlib import Path
+
 import torch
 from made_nights import made_night
 from torch import nn
 
 from sleep2vec.data.window import view_of_night
 from sleep2vec.inference.predictor import Model
+from sleep2vec.model.checkpoint import save_checkpoint
 from sleep2vec.model.encoder import ModelConfig
 from sleep2vec.model.sleep_model import SleepModel, SleepModelConfig
 from sleep2vec.objectives import Baseline
@@ -94,3 +97,11 @@ def _be_loud(last: nn.Linear, output: torch.Tensor) -> None:
     gain = 2 / output.std(dim=1).mean()
     last.weight *= gain
     last.bias.copy_(gain * (last.bias - output.mean(dim=(0, 1))))
+
+
+def saved_answers(folder: Path, **changes) -> Path:
+    """The same as a folder, for commands."""
+    made = untrained_answers(**changes).finetuned
+    config = {**made.told(), "training_data": {"finetuning": SEEN}, "recipe": {}, "scores": {}}
+    save_checkpoint(folder, made.tensors(), config, "# untrained\n")
+    return folder

@@ -2,10 +2,10 @@
 
 from dataclasses import replace
 from datetime import datetime
-from html.parser import HTMLParser
 
 import numpy as np
 import pytest
+from page_reader import Reader, read_html
 from sklearn.metrics import cohen_kappa_score
 
 from sleep2vec.metrics.sleep_statistics import sleep_statistics
@@ -15,47 +15,11 @@ from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.night import Provenance
 
 HOSTILE = "<script>alert(1)</script>\"'&\x00\x1b\udcff\u202e<img src=http://evil.example/x onerror=y>"
-NO_CONTENT = {"meta", "link", "br", "img", "hr", "input"}
 FETCHES = {"src", "href", "xlink:href", "srcset", "action", "data", "poster", "background", "formaction"}
 
 
-class Reader(HTMLParser):
-    """Collects the text, the tags and the attributes of a page; insists that every tag is closed in order."""
-
-    def __init__(self) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in NO_CONTENT:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
-
-
 def read(page: NightPage) -> Reader:
-    html = night_html(page)
-    html.encode("utf-8")
-    reader = Reader()
-    reader.feed(html)
-    reader.close()
-    assert reader.open == []
-    return reader
+    return read_html(night_html(page))
 
 
 def page_of(n_tokens: int, modalities=tuple(MODALITIES), seed: int = 0, **changes) -> NightPage:

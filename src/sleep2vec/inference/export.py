@@ -28,6 +28,7 @@ from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 from sleep2vec.vocabulary.stages import FIVE, SCHEMES, StageSpan
 
 DECIMALS = 4
+_SAME_S = 1e-6  # sums of decimals: 7.1 s and 100 s less 7.1 s are 100 s
 
 
 def save_all(result: NightResult, folder: Path) -> list[Path]:
@@ -125,7 +126,7 @@ def as_csv(result: NightResult) -> str:
         onset_s = night.grid_start_s + token * TOKEN_SECONDS
         clock = (night.start + timedelta(seconds=onset_s)).isoformat() if night.start else ""
         table.writerow(
-            [token, f"{onset_s:g}", clock]
+            [token, _seconds(onset_s), clock]
             + [column[token] or "" for column in words]
             + ["" if np.isnan(p) else f"{p:.{DECIMALS}f}" for p in result.probabilities[token]]
             + [f"{weight:.{DECIMALS}f}" for weight in result.sensor_weights[token]]
@@ -147,7 +148,7 @@ def events_csv(result: NightResult) -> str:
     task_of = {kind: question for question, kinds in KINDS_OF_QUESTION.items() for kind in kinds}
     for event in result.events:
         clock = (night.start + timedelta(seconds=event.onset_s)).isoformat() if night.start else ""
-        first = int(event.onset_s - night.grid_start_s)
+        first = int(event.onset_s - night.grid_start_s + _SAME_S)
         probability_S = result.seconds[task_of[event.kind]] if event.kind else np.empty(0)
         within = probability_S[max(first, 0) : max(first, 0) + max(1, int(event.duration_s))]
         token = first // TOKEN_SECONDS
@@ -156,8 +157,8 @@ def events_csv(result: NightResult) -> str:
         table.writerow(
             [
                 event.kind,
-                f"{event.onset_s:g}",
-                f"{event.duration_s:g}",
+                _seconds(event.onset_s),
+                _seconds(event.duration_s),
                 clock,
                 stage or "",
                 mean,
@@ -274,6 +275,11 @@ def _not_given(result: NightResult) -> dict[str, str]:
     """Why each modality the model was not given is not there."""
     others = (name for name in MODALITIES if name not in result.modalities)
     return {name: result.night.absent.get(name, "not asked for") for name in others}
+
+
+def _seconds(value_s: float) -> str:
+    """To the millisecond, as `as_json` has it, and without an exponent however long the recording is."""
+    return f"{value_s:.3f}".rstrip("0").rstrip(".")
 
 
 def _number(value: float) -> float | None:

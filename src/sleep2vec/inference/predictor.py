@@ -67,6 +67,13 @@ class Model:
         """What it was taught."""
         return (*self.finetuned.tasks, *(("survival",) if self.finetuned.survival else ()))
 
+    def checked_tasks(self, tasks: Sequence[str]) -> tuple[str, ...]:
+        """The same, each once. Raises `UsageError` where the model was not taught one of them."""
+        unknown = [task for task in tasks if task not in self.tasks]
+        if unknown:
+            raise UsageError(f"unknown task {unknown[0]!r}; this model does: {', '.join(self.tasks)}.")
+        return tuple(dict.fromkeys(tasks))
+
     @property
     def simulated_only(self) -> bool:
         """Whether it was trained on simulated nights only."""
@@ -82,10 +89,7 @@ class Model:
             NoUsableChannelError: the night has none of the modalities.
             UsageError: the model was not taught a task.
         """
-        asked_tasks = self.tasks if tasks is None else tuple(tasks)
-        unknown = [task for task in asked_tasks if task not in self.tasks]
-        if unknown:
-            raise UsageError(f"unknown task {unknown[0]!r}; this model does: {', '.join(self.tasks)}.")
+        asked_tasks = self.tasks if tasks is None else self.checked_tasks(tasks)
         asked = self.modalities if modalities is None else parse_modalities(modalities)
         given = tuple(name for name in asked if name in self.modalities and name in night.samples)
         if not given:

@@ -215,6 +215,7 @@ def night_html(page: NightPage) -> str:
         rule_rows=[] if page.breathing is None else rule_rows(page.breathing),
         single_rows=[] if page.breathing is None else single_rows(page.breathing),
         breathing_notes=[] if page.breathing is None else breathing_notes(page.breathing),
+        sleep_min=float(np.count_nonzero(page.stages_L > 0)) * TOKEN_SECONDS / 60,
         told_rows=told_rows(page.told),
         outlook_rows=outlook_rows(page.outlooks),
         outlook_known=any(outlook.baseline is not None for outlook in page.outlooks),

@@ -107,9 +107,10 @@ def breathing_notes(breathing: NightBreathing) -> list[str]:
         if found.n_unjudged_hypopneas:
             n = found.n_unjudged_hypopneas
             which = f"{n} hypopnea" if n == 1 else f"{n} hypopneas"
+            rule = "the model's own rule" if found.rule == "as scored" else f"rule {found.rule}"
             bound = "" if found.ahi is None else " Its AHI is a lower bound."
             notes.append(
-                f"By {RULE_TITLES[found.rule].lower()} {which} could not be judged, "
+                f"By {rule} {which} could not be judged, "
                 f"because the saturation could not be read.{bound}"
             )
     return notes
@@ -120,11 +121,13 @@ def breathing_tiles(breathing: NightBreathing) -> list[tuple[str, str, str]]:
     tiles = []
     own = breathing.by("as scored")
     if own is not None:
-        severity = "" if own.severity is None else f", {own.severity if own.severity != 'none' else 'no apnea'}"
-        tiles.append(("AHI, model's own hypopneas", number_text(own.ahi), f"/h{severity}"))
+        severity = "" if own.severity is None else f", {own.severity if own.severity != 'none' else 'below mild'}"
+        tiles.append(("AHI, model's own rule", number_text(own.ahi), f"/h{severity}"))
     if breathing.oximeter:
         tiles.append(("ODI3", number_text(breathing.odi3), "/h"))
         tiles.append(("Sleep below 90 %", _share(breathing), "%"))
+        if own is not None:
+            tiles.append(("Hypoxic burden", number_text(breathing.hypoxic_burden), "%min/h"))
     if breathing.arousal_index is not None:
         tiles.append(("Arousal index", number_text(breathing.arousal_index), "/h"))
     return tiles

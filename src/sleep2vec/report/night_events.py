@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from sleep2vec.data.event_targets import KINDS_OF_QUESTION, QUESTIONS, Question
 from sleep2vec.report.drawing import drawing, short, svg_text, time_grid
 from sleep2vec.report.figures import UNKNOWN, boxes, runs
-from sleep2vec.report.palette import EVENT_COLOURS, INK, PALE
+from sleep2vec.report.palette import EVENT_COLOURS, INK, NEUTRAL
 from sleep2vec.report.time_axis import LEFT, RIGHT, TimeAxis
 from sleep2vec.vocabulary.events import Event, EventKind
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
@@ -31,7 +31,7 @@ LANE_TITLES: MappingProxyType[EventKind, str] = MappingProxyType(
 )
 _AXIS_HEIGHT = 24.0
 _PROBABILITY_HEIGHT = 20.0
-_BAR, _SCORED_BAR = 9.0, 6.0
+_BAR, _PITCH = 9.0, 12.5
 _NARROWEST = 0.8
 
 
@@ -73,13 +73,13 @@ def events_svg(
             own, theirs = _within(found, kind, axis), _within(scored, kind, axis)
             if kind == "apnea" and not own and not theirs:
                 continue  # a model gives every apnea a type
-            block += _lane(own, kind, axis, bottom, _BAR, "found")
-            bottom += _BAR + 4
+            block += _lane(own, kind, axis, bottom, "found")
+            bottom += _PITCH
             if is_scored:
-                block += _lane(theirs, kind, axis, bottom - 3, _SCORED_BAR, "scored")
-                bottom += _SCORED_BAR + 5
+                block += _lane(theirs, kind, axis, bottom - 1.5, "scored")
+                bottom += _PITCH + 1.5
         if question in seconds:
-            unknown = boxes(runs(np.isnan(highest_L)), axis, top, bottom - top - 4, 1.0)
+            unknown = boxes(runs(np.isnan(highest_L)), axis, top, bottom - top - _PITCH + _BAR, 1.0)
             block.append(f'<path data-unknown="" fill="url(#{UNKNOWN})" d="{unknown}"/>' if unknown else "")
         parts += block
         bottom += 8
@@ -105,13 +105,13 @@ def _within(events: Sequence[Event], kind: EventKind, axis: TimeAxis) -> list[Ev
     ]
 
 
-def _lane(events: Sequence[Event], kind: EventKind, axis: TimeAxis, top: float, height: float, whose: str) -> list[str]:
-    own = whose == "found"
+def _lane(events: Sequence[Event], kind: EventKind, axis: TimeAxis, top: float, whose: str) -> list[str]:
+    height, own = _BAR, whose == "found"
     title, style = (LANE_TITLES[kind], "row") if own else ("scored", "unit")
     parts = [
         f'<rect class="frame" x="{LEFT:g}" y="{top:g}" width="{RIGHT - LEFT:g}" height="{height:g}"/>',
-        svg_text(LEFT - 10, top + height - (1 if own else 0), title, style),
-        svg_text(RIGHT + 6, top + height - (1 if own else 0), str(len(events)), "share" if own else "count"),
+        svg_text(LEFT - 10, top + height - 0.5, title, style),
+        svg_text(RIGHT + 6, top + height - 0.5, str(len(events)), "share" if own else "count"),
     ]
     bars = "".join(
         f"M{short(x)} {top:g}h{short(max(axis.x_of(event.end_s) - x, _NARROWEST))}v{height:g}H{short(x)}Z"
@@ -132,5 +132,5 @@ def _probability(highest_L: NDArray[np.float64], axis: TimeAxis, top: float, que
     return (
         f'<rect class="frame" x="{LEFT:g}" y="{top:g}" width="{RIGHT - LEFT:g}" height="{height:g}"/>'
         + svg_text(LEFT - 10, top + height / 2 + 4, "probability", "unit")
-        + f'<path data-probability="{question}" fill="{PALE}" d="{outline}"/>'
+        + f'<path data-probability="{question}" fill="{NEUTRAL}" d="{outline}"/>'
     )
