@@ -109,10 +109,7 @@ def breathing_notes(breathing: NightBreathing) -> list[str]:
             which = f"{n} hypopnea" if n == 1 else f"{n} hypopneas"
             rule = "the model's own rule" if found.rule == "as scored" else f"rule {found.rule}"
             bound = "" if found.ahi is None else " Its AHI is a lower bound."
-            notes.append(
-                f"By {rule} {which} could not be judged, "
-                f"because the saturation could not be read.{bound}"
-            )
+            notes.append(f"By {rule} {which} could not be judged, because the saturation could not be read.{bound}")
     return notes
 
 
