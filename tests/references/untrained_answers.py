@@ -57,7 +57,7 @@ def all_survival(width: int) -> SurvivalModel:
         reads_age = which != "embedding"
         weights_D = torch.zeros(0 if which == "age_sex" else width, dtype=torch.float64)
         weights_2 = torch.tensor([1.1, 2.0], dtype=torch.float64).log() * reads_age
-        baseline = Baseline(years_K, (per_year * years_K).log(), 15.0)
+        baseline = Baseline(years_K.clone(), (per_year * years_K).log(), 15.0)
         hazards[which] = Hazard(weights_D, weights_2, baseline, torch.zeros(2), None, ())
     centre_2 = torch.tensor([60.0, 0.0], dtype=torch.float64)
     death = OutcomeModel(torch.zeros(width, dtype=torch.float64), centre_2, hazards, 100, 20, 10.0)

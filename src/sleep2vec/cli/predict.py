@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from sleep2vec.inference.breathing import Breathing
     from sleep2vec.inference.result import NightResult, Outcome
 
 NAME = "predict"
@@ -61,7 +60,7 @@ def summary(result: "NightResult") -> str:
     lines = [
         f"{result.night.night_id}: {result.night.n_tokens} epochs, from {', '.join(result.modalities)}",
         *_sleep_lines(result),
-        *([] if result.breathing is None else _breathing_lines(result.breathing)),
+        *_breathing_lines(result),
         *_person_lines(result),
     ]
     weights = result.sensor_weights.sum(axis=0)
@@ -75,6 +74,8 @@ def summary(result: "NightResult") -> str:
 
 
 def _sleep_lines(result: "NightResult") -> list[str]:
+    from sleep2vec.report.figures import share_text
+
     statistics = result.statistics
     n_answered = sum(word is not None for word in result.words_of(5))
     if n_answered == 0:
@@ -84,13 +85,15 @@ def _sleep_lines(result: "NightResult") -> list[str]:
         f"(N1 {statistics.n1_min:g}, N2 {statistics.n2_min:g}, N3 {statistics.n3_min:g}, R {statistics.rem_min:g})"
     ]
     if result.least_confidence is not None:
-        lines.append(f"  doubtful: {result.doubtful.sum() / n_answered:.0%} of the epochs")
+        lines.append(f"  doubtful: {share_text(result.doubtful.sum() / n_answered)} of the epochs")
     return lines
 
 
-def _breathing_lines(breathing: "Breathing") -> list[str]:
+def _breathing_lines(result: "NightResult") -> list[str]:
     """Per hour of predicted sleep; what was not looked for is left out, what is not defined is a dash."""
-    lines = []
+    breathing, lines = result.breathing, []
+    if breathing is None:
+        return []
     if breathing.indices:
         names = {"as scored": "by the model's own rule", "1A": "by rule 1A", "1B": "by rule 1B"}
         told = [
@@ -105,19 +108,21 @@ def _breathing_lines(breathing: "Breathing") -> list[str]:
         if breathing.indices:
             numbers.append(f"hypoxic burden {_plain(oxygen.hypoxic_burden)} %min/h")
         numbers.append(f"{_plain(oxygen.below_90_percent)} % of sleep below 90 %")
-    if breathing.arousal_index is not None:
+    if "arousal" in result.seconds:
         numbers.append(f"arousal index {_plain(breathing.arousal_index)}/h")
     return [*lines, *(["  " + ", ".join(numbers)] if numbers else [])]
 
 
 def _person_lines(result: "NightResult") -> list[str]:
+    from sleep2vec.report.night_person import chance_text, years_text
+
     lines = []
     if result.outcomes:
         lines.append("  person, no diagnosis: " + ", ".join(map(_outcome_words, result.outcomes)))
     for outcome in dict.fromkeys(prognosis.outcome for prognosis in result.prognoses):
         told = [
-            f"{prognosis.survival:.0%} after {prognosis.years:g} years"
-            + (f" ({prognosis.baseline:.0%} by age and sex alone)" if prognosis.baseline is not None else "")
+            f"{chance_text(prognosis.survival)} after {years_text(prognosis.years)}"
+            + (f" ({chance_text(prognosis.baseline)} by age and sex alone)" if prognosis.baseline is not None else "")
             for prognosis in result.prognoses
             if prognosis.outcome == outcome
         ]
@@ -126,10 +131,12 @@ def _person_lines(result: "NightResult") -> list[str]:
 
 
 def _outcome_words(outcome: "Outcome") -> str:
+    from sleep2vec.report.figures import share_text
+
     title = outcome.title.replace("_", " ")
     if outcome.unit == "probability":
-        usual = "" if outcome.usual is None else f" (usual {outcome.usual:.0%})"
-        return f"{title} {outcome.value:.0%}{usual}"
+        usual = "" if outcome.usual is None else f" (usual {share_text(outcome.usual)})"
+        return f"{title} {share_text(outcome.value)}{usual}"
     error = "" if outcome.error is None else f" ± {outcome.error:.1f}"
     return f"{title} {outcome.value:.1f}{error} {outcome.unit}".rstrip()
 
