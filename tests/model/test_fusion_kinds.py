@@ -68,15 +68,17 @@ def test_what_is_invalid_is_never_read(kind, valid, seed, garbage):
 @often
 @torch.no_grad()
 def test_what_is_told_once_is_combined_for_any_subset(kind, valid, kept, seed):
-    """As if the fusion had met the subset alone; rows of what is told are those of the batch."""
+    """As if the fusion had met the subset alone; one window told may stand for many."""
     made, features = MADE[kind], features_of(seed)
     told = made.tell(torch.where(valid[..., None], features, 0.0))
     expected = made(torch.where((valid & kept)[..., None], features, float("nan")), valid & kept)
     for found, meant in zip(made.combine(told, valid & kept), expected, strict=True):
         torch.testing.assert_close(found, meant, rtol=0, atol=1e-12)
-    second = torch.tensor([1])
-    for found, meant in zip(made.combine(told.rows(second), (valid & kept)[second]), expected, strict=True):
-        torch.testing.assert_close(found, meant[second], rtol=0, atol=1e-12)
+    second = type(told)(told.value_BMLH[1:2], told.score_BML[1:2])
+    both = torch.stack([(valid & kept)[1], valid[1]])
+    meant = made(torch.where(both[..., None], features[1].expand(2, -1, -1, -1), float("nan")), both)
+    for found, right in zip(made.combine(second.expanded(2), both), meant, strict=True):
+        torch.testing.assert_close(found, right, rtol=0, atol=1e-12)
 
 
 def plain_mean(made, features, valid, scores_M):

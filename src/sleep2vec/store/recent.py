@@ -1,7 +1,7 @@
 """What is costly to make and was used last, for several threads."""
 
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from threading import Lock
 from typing import Generic, TypeVar
 
@@ -23,6 +23,11 @@ class Recent(Generic[Value]):
 
     def __len__(self) -> int:
         return len(self._held)
+
+    def __iter__(self) -> Iterator[str]:
+        """Names, the longest unused first."""
+        with self._lock:
+            return iter(tuple(self._held))
 
     def get(self, name: str, make: Callable[[], Value]) -> Value:
         """The value of a name, made where it is not there."""
