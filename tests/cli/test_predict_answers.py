@@ -125,6 +125,9 @@ def test_the_page_of_a_result_shows_what_the_result_holds(result: NightResult):
         (path,) = (a["d"] for _, a in reader.tags if a.get("data-found") == kind)
         assert path.count("Z") == kinds.count(kind)
     assert {a["data-scored"] for _, a in reader.tags if "data-scored" in a} == {"hypopnea"}
+    assert "what was scored" in reader.text
+    legs_alone = read_html(html(replace(result, night=replace(result.night, events=scored[1:]))))
+    assert "what was scored" not in legs_alone.text
     own = result.breathing.indices[0]
     assert f"Mixed apnea index (MAI) {own.mai:.1f} /h" in reader.text
     assert f"3 % or more {result.breathing.oxygen.odi3:.1f} /h" in reader.text
