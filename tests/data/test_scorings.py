@@ -103,6 +103,17 @@ def test_what_a_cohort_does_not_score_is_unknown_there(store):
     assert not TASKS["staging"].knows(store.row("unscored"), scorings)
 
 
+def test_where_events_were_scored_and_stages_were_not_every_second_was_looked_at(tmp_path):
+    """Not so where some tokens were scored and others were not."""
+    for stages, unknown in ((None, False), (np.array([np.nan, 1, 1, 1, 1, 1, 1]), True)):
+        night = replace(made_night("n", 0, 7, SLOW, stages=stages), events=EVENTS["short"])
+        scoring = ScoringReader(store_of(tmp_path / str(unknown), [night])).of("n")
+        label = TASKS["desaturation"].label(scoring, 0, 7)
+        assert np.isnan(label[:30]).all() == unknown
+        assert np.flatnonzero(label == 1).tolist() == list(range(110, 140))
+        assert np.isfinite(label[30:]).all()
+
+
 def test_kept_scorings_are_those_read_and_only_so_many_are_kept(store):
     reader = ScoringReader(store, kept=1)
     first = reader.of("long")

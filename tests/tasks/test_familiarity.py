@@ -122,6 +122,7 @@ def test_with_few_others_the_taught_nights_say_how_far_is_far(store):
 def test_invalid_tokens_are_no_part_of_a_nights_character(usual):
     night = slept(100)
     view = view_of_night(night, "spo2", 0, N)
+    view.valid_BL[:, [2, 7, 8]] = False
     spoiled = View(torch.where(view.valid_BL[..., None], view.values_BLS, 1e9), view.valid_BL)
     assert torch.equal(character("spo2", spoiled), character("spo2", view))
     nothing = View(spoiled.values_BLS, torch.zeros_like(view.valid_BL))

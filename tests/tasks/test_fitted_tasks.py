@@ -223,6 +223,26 @@ def test_the_threshold_is_the_first_of_those_with_the_best_f1_of_events(name, ki
     assert fitted.scores(answers)["auroc"] == pytest.approx(roc_auc_score(label[seen], said[seen]))
 
 
+def test_of_equally_good_thresholds_the_lowest_is_taken():
+    """One event, certain: every threshold finds it."""
+    odds = np.full((30 * L, 1), -9.0)
+    odds[50:60] = 9.0
+    scoring = made_scoring(made_row("n", L), np.ones(L), [Event("arousal", 50.0, 10.0)], ("arousal",))
+    assert TASKS["arousal"].fitted([answered(scoring, odds)]).threshold == THRESHOLDS[0]
+
+
+def test_nights_of_scorers_who_wrote_no_such_events_do_not_decide():
+    """A sure event and a doubtful one ask for a low threshold; doubts of a night that nobody judged are none."""
+    odds = np.full((30 * L, 1), -9.0)
+    odds[50:60], odds[200:210] = 9.0, 0.1
+    events = [Event("arousal", 50.0, 10.0), Event("arousal", 200.0, 10.0)]
+    judged = answered(made_scoring(made_row("n", L), np.ones(L), events, ("arousal",)), odds)
+    doubts = np.where(np.arange(30 * L)[:, None] % 30 < 10, 0.1, -9.0)
+    stranger = answered(made_scoring(made_row("x", L), np.ones(L), (), ("respiratory",)), doubts)
+    assert TASKS["arousal"].fitted([judged, stranger]).threshold == THRESHOLDS[0]
+    assert TASKS["arousal"].fitted([judged, stranger]).scores([judged, stranger])["event_f1"] == 1.0
+
+
 def test_without_any_scored_event_the_threshold_stays():
     scoring = made_scoring(made_row("n", L), np.ones(L), (), ("arousal",))
     assert TASKS["arousal"].fitted([answered(scoring, np.full((30 * L, 1), 2.0))]) == TASKS["arousal"]
