@@ -6,10 +6,10 @@ from made_scorings import made_row, made_scoring
 from scipy.special import expit, softmax
 
 from sleep2vec.inference.outcomes import outcomes_of, prognoses_of
-from sleep2vec.inference.result import Outcome
 from sleep2vec.tasks.custom import CustomConfig
 from sleep2vec.tasks.registry import tasks_of
 from sleep2vec.tasks.survival import SurvivalConfig, fit_survival
+from sleep2vec.vocabulary.outcome import Outcome
 from sleep2vec.vocabulary.subject import Subject
 
 TASKS = tasks_of(

@@ -12,9 +12,9 @@ from sleep2vec.metrics.breathing_indices import breathing_indices
 from sleep2vec.metrics.sleep_statistics import sleep_statistics
 from sleep2vec.report.night import NightPage, night_html
 from sleep2vec.report.night_breathing import NightBreathing
-from sleep2vec.report.night_person import Outlook, Told
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.events import Event
+from sleep2vec.vocabulary.outcome import Outcome, Prognosis
 
 L, GRID_S = 120, 45.0
 LEFT_X, RIGHT_X = 132.0, 956.0  # where every figure of a night begins and ends
@@ -30,10 +30,10 @@ SCORED = (
     Event("hypopnea", GRID_S - 100, 20.0),  # before the page begins
 )
 TOLD = (
-    Told("age", "age", 57.3, "years", error=7.25),
-    Told("sex", "male", 0.83, "probability", usual=0.48),
-    Told("diagnosis", "heart_failure", 0.003, "probability", usual=0.2),
-    Told("smoker", "smoker 1", 0.4, "probability"),
+    Outcome("age", "age", 57.3, "years", error=7.25),
+    Outcome("sex", "male", 0.83, "probability", usual=0.48),
+    Outcome("diagnosis", "heart_failure", 0.003, "probability", usual=0.2),
+    Outcome("smoker", "smoker 1", 0.4, "probability"),
 )
 
 
@@ -75,7 +75,7 @@ def answered(**changes) -> NightPage:
         events=FOUND,
         seconds={"respiratory": seconds_of((600, 620, 0.9), (1800, 1845, np.nan)), "arousal": seconds_of()},
         told=TOLD,
-        outlooks=(Outlook("death", 1.0, 0.994, 0.96), Outlook("death", 7.35, 0.81, 0.7)),
+        outlooks=(Prognosis("death", 1.0, 0.994, 0.96), Prognosis("death", 7.35, 0.81, 0.7)),
     )
     own = breathing_indices(FOUND, page.stages_L, rule="as scored", hypnogram="predicted", grid_start_s=GRID_S)
     breathing = NightBreathing((own,), arousal_index=3.0)
@@ -174,7 +174,7 @@ def test_the_person_is_told_beside_what_is_usual():
     assert "Diagnosis: heart failure < 1 % 20 % of the training nights" in text  # 0.3 % is not nothing
     assert "Smoker 1 40 % –" in text
     assert "Death 1 year 99 % 96 % Death 7.3 years 81 % 70 %" in text
-    alone = read(answered(outlooks=(Outlook("death", 1.0, float("nan"), None),))).text
+    alone = read(answered(outlooks=(Prognosis("death", 1.0, float("nan"), None),))).text
     assert "Death 1 year – –" in alone
     assert "age or sex of the person are not known" in alone
 
@@ -202,7 +202,7 @@ def test_a_model_that_was_not_taught_stages_is_not_said_to_abstain():
 
 def test_hostile_names_stay_words():
     evil = "<script>alert(1)</script>"
-    page = answered(told=(Told(evil, evil, 1.0, evil),), outlooks=(Outlook(evil, 1.0, 0.5, 0.5),))
+    page = answered(told=(Outcome(evil, evil, 1.0, evil),), outlooks=(Prognosis(evil, 1.0, 0.5, 0.5),))
     reader = read(page)
     assert "script" not in {tag for tag, _ in reader.tags}
     assert reader.text.count(evil) == 3

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from sleep2vec.inference.result import NightResult, Outcome
+    from sleep2vec.inference.result import NightResult
+    from sleep2vec.vocabulary.outcome import Outcome
 
 NAME = "predict"
 

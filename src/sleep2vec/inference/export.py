@@ -21,7 +21,6 @@ from sleep2vec.metrics.sleep_statistics import sleep_statistics
 from sleep2vec.report.night import NightPage, night_html
 from sleep2vec.report.night_breathing import NightBreathing
 from sleep2vec.report.night_events import questions_of
-from sleep2vec.report.night_person import Outlook, Told
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
@@ -249,8 +248,8 @@ def html(result: NightResult) -> str:
             scored_events=_scored_events(result),
             seconds=result.seconds,
             breathing=_breathing(result),
-            told=tuple(Told(**asdict(outcome)) for outcome in result.outcomes),
-            outlooks=tuple(Outlook(**asdict(prognosis)) for prognosis in result.prognoses),
+            told=result.outcomes,
+            outlooks=result.prognoses,
             doubtful_L=None if result.least_confidence is None else result.doubtful,
             least_confidence=result.least_confidence,
         )

@@ -4,9 +4,9 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from sleep2vec.inference.result import Outcome, Prognosis
 from sleep2vec.tasks.nights import ClassesTask, NightTask, NumberTask, YesNoTask
 from sleep2vec.tasks.survival import SurvivalModel, Which
+from sleep2vec.vocabulary.outcome import Outcome, Prognosis
 from sleep2vec.vocabulary.subject import Subject
 
 YEARS = (1.0, 5.0, 10.0)

@@ -17,6 +17,7 @@ from sleep2vec.metrics.sleep_statistics import SleepStatistics, sleep_statistics
 from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 from sleep2vec.vocabulary.night import Night
+from sleep2vec.vocabulary.outcome import Outcome, Prognosis
 from sleep2vec.vocabulary.stages import STAGE_NAMES, Hypnogram, Scheme, regroup_probabilities
 
 
@@ -32,45 +33,6 @@ def lights_of(night: Night) -> tuple[float | None, float | None]:
     if begins_s >= end_s or (on_s is not None and on_s <= max(begins_s, night.grid_start_s)):
         return None, None
     return off_s, on_s
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a model says of the person.
-
-    Attributes:
-        task: Whose answer it is.
-        title: For people: ``"age"``, ``"hypertension"``.
-        value: The number in `unit`, or the probability.
-        unit: Of the number; ``"probability"``.
-        error: Usual size of the error (standard deviation on validation people), None where unknown.
-        usual: Of probabilities, how common it was among the training nights; None elsewhere.
-    """
-
-    task: str
-    title: str
-    value: float
-    unit: str
-    error: float | None = None
-    usual: float | None = None
-
-
-@dataclass(frozen=True)
-class Prognosis:
-    """Chance of being free of an event.
-
-    Attributes:
-        outcome: ``"death"``.
-        years: From the night.
-        survival: Chance of being free of it until then, by embedding, age and sex; where age or sex are not known, by
-            the embedding alone.
-        baseline: The same by age and sex alone; None where they are not known.
-    """
-
-    outcome: str
-    years: float
-    survival: float
-    baseline: float | None
 
 
 @dataclass(frozen=True)

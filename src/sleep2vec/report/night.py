@@ -25,13 +25,14 @@ from sleep2vec.report.night_breathing import (
     single_rows,
 )
 from sleep2vec.report.night_events import events_svg, questions_of
-from sleep2vec.report.night_person import Outlook, Told, outlook_rows, told_rows
+from sleep2vec.report.night_person import outlook_rows, told_rows
 from sleep2vec.report.palette import STAGE_COLOURS, STAGE_ROWS, modality_colour
 from sleep2vec.report.time_axis import TimeAxis
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 from sleep2vec.vocabulary.night import Provenance
+from sleep2vec.vocabulary.outcome import Outcome, Prognosis
 from sleep2vec.vocabulary.stages import FIVE
 
 _MOST_GAPS = 6
@@ -115,8 +116,8 @@ class NightPage:
     scored_events: tuple[Event, ...] = ()
     seconds: Mapping[str, NDArray[np.floating]] = field(default_factory=dict)
     breathing: NightBreathing | None = None
-    told: tuple[Told, ...] = ()
-    outlooks: tuple[Outlook, ...] = ()
+    told: tuple[Outcome, ...] = ()
+    outlooks: tuple[Prognosis, ...] = ()
     doubtful_L: NDArray[np.bool_] | None = None
     least_confidence: float | None = None
 

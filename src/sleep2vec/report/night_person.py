@@ -2,51 +2,20 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from sleep2vec.report.figures import share_text
 from sleep2vec.report.numerals import UNKNOWN_TEXT, numeral
+from sleep2vec.vocabulary.outcome import Outcome, Prognosis
 
 PROBABILITY = "probability"
 
 
-@dataclass(frozen=True)
-class Told:
-    """One thing.
-
-    Attributes:
-        task: Whose answer it is.
-        title: ``"age"``, ``"hypertension"``.
-        value: The number in `unit`, or the probability.
-        unit: Of the number; ``"probability"``.
-        error: Usual size of the error of a number, None where unknown.
-        usual: Of a probability, how common it was among the training nights; None where unknown.
-    """
-
-    task: str
-    title: str
-    value: float
-    unit: str
-    error: float | None = None
-    usual: float | None = None
-
-
-@dataclass(frozen=True)
-class Outlook:
-    """The chance of being free of an event until some years after the night, and the same by age and sex alone."""
-
-    outcome: str
-    years: float
-    survival: float
-    baseline: float | None
-
-
-def told_rows(told: Sequence[Told]) -> list[tuple[str, str, str]]:
+def told_rows(told: Sequence[Outcome]) -> list[tuple[str, str, str]]:
     """What it is, what the model says, and what to hold that against."""
     return [(_name(one), *told_texts(one)) for one in told]
 
 
-def told_texts(one: Told) -> tuple[str, str]:
+def told_texts(one: Outcome) -> tuple[str, str]:
     """What the model says, and what to hold that against."""
     if one.unit == PROBABILITY:
         usual = UNKNOWN_TEXT if one.usual is None else f"{chance_text(one.usual)} of the training nights"
@@ -56,7 +25,7 @@ def told_texts(one: Told) -> tuple[str, str]:
     return f"{numeral(one.value, 1)}{unit}", error
 
 
-def outlook_rows(outlooks: Sequence[Outlook]) -> list[tuple[str, str, str, str]]:
+def outlook_rows(outlooks: Sequence[Prognosis]) -> list[tuple[str, str, str, str]]:
     """Event, time, the chance by the night, and by age and sex alone."""
     return [
         (_words(one.outcome), years_text(one.years), chance_text(one.survival), chance_text(one.baseline))
@@ -75,7 +44,7 @@ def years_text(years: float) -> str:
     return f"{number} year" if number == "1" else f"{number} years"
 
 
-def _name(one: Told) -> str:
+def _name(one: Outcome) -> str:
     """The task stands before what it asks, where the title alone does not say it."""
     title = _words(one.title)
     if title.casefold().startswith(_words(one.task).casefold()):
