@@ -1,11 +1,7 @@
 """An evaluation from end to end: a model, a store, and tables and a page of what was found."""
 
 import json
-import os
-import shutil
-import tempfile
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import date
 from importlib.metadata import version
@@ -25,6 +21,7 @@ from sleep2vec.metrics.figure import Figure
 from sleep2vec.model.seconds import second_features
 from sleep2vec.report.evaluation import EvaluationPage, evaluation_html
 from sleep2vec.report.evaluation_plots import Plot, SubsetPlot
+from sleep2vec.store.atomic import written_together
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.finetuned import Finetuned
 from sleep2vec.vocabulary.errors import UsageError
@@ -152,7 +149,7 @@ def save_evaluation(
 ) -> list[Path]:
     """Write ``evaluation.json``, ``figures.csv``, ``evaluation.html`` and, with subsets, ``subsets.csv`` into `out`.
 
-    They are made aside and moved together, so that a failure leaves nothing half-written.
+    All of them or, on an error, none; see `written_together`.
     """
     told = {
         "model": model_name,
@@ -192,7 +189,10 @@ def save_evaluation(
     }
     if evaluation.subsets:
         files["subsets.csv"] = subsets_text(evaluation.subsets)
-    return _written(files, out)
+    with written_together(out, "the evaluation") as workshop:
+        for name, text in files.items():
+            (workshop / name).write_text(text, encoding="utf-8", newline="")
+    return [out / name for name in files]
 
 
 def subsets_text(subsets: Sequence[SubsetKappa]) -> str:
@@ -200,25 +200,6 @@ def subsets_text(subsets: Sequence[SubsetKappa]) -> str:
     ranked = sorted(subsets, key=lambda subset: -1.0 if subset.kappa is None else subset.kappa, reverse=True)
     lines = [f"{s.name},{len(s.modalities)},{'' if s.kappa is None else s.kappa},{s.n_epochs}" for s in ranked]
     return "\n".join(["modalities,n_modalities,kappa,n_epochs", *lines]) + "\n"
-
-
-def _written(files: dict[str, str], out: Path) -> list[Path]:
-    if out.exists() and not out.is_dir():
-        raise UsageError(f"{out} is a file; name a folder for the evaluation.")
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        workshop = Path(tempfile.mkdtemp(prefix=".sleep2vec-", dir=out))
-    except OSError as error:
-        raise UsageError(f"{out} cannot be written ({error.strerror}); name another folder.") from None
-    try:
-        for name, text in files.items():
-            (workshop / name).write_text(text, encoding="utf-8", newline="")
-        for name in files:
-            os.replace(workshop / name, out / name)
-        return [out / name for name in files]
-    finally:
-        with suppress(OSError):
-            shutil.rmtree(workshop, ignore_errors=True)
 
 
 def _told(watch: Watch | None, what: str) -> Callable[[int, int], None] | None:

@@ -3,10 +3,6 @@
 import csv
 import io
 import json
-import os
-import shutil
-import tempfile
-from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from pathlib import Path
@@ -21,6 +17,7 @@ from sleep2vec.metrics.sleep_statistics import sleep_statistics
 from sleep2vec.report.night import NightPage, night_html
 from sleep2vec.report.night_breathing import NightBreathing
 from sleep2vec.report.night_events import questions_of
+from sleep2vec.store.atomic import written_together
 from sleep2vec.vocabulary.errors import UsageError
 from sleep2vec.vocabulary.events import Event
 from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
@@ -34,21 +31,12 @@ def save_all(result: NightResult, folder: Path) -> list[Path]:
     """Write ``result.json``, ``stages.csv``, ``stages.edf``, ``embeddings.parquet`` and ``night.html``; and
     ``events.csv`` where the model looks for events.
 
-    They are made in a hidden folder inside first and moved together (beside it may be another disk), so that a failure
-    leaves nothing half-written, and no folder that was not there.
+    All of them or, on an error, none; see `written_together`.
 
     Raises:
         UsageError: `folder` is a file or cannot be written.
     """
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file; name a folder for the results.")
-    made_folders = [path for path in (folder, *folder.parents) if not path.exists()]
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        workshop = Path(tempfile.mkdtemp(prefix=".sleep2vec-", dir=folder))
-    except OSError as error:
-        raise UsageError(f"{folder} cannot be written ({error.strerror}); name another folder.") from None
-    try:
+    with written_together(folder, "the results") as workshop:
         (workshop / "result.json").write_text(json.dumps(as_json(result), indent=1, allow_nan=False), encoding="utf-8")
         (workshop / "stages.csv").write_text(as_csv(result), encoding="utf-8", newline="")
         if result.seconds:
@@ -56,16 +44,8 @@ def save_all(result: NightResult, folder: Path) -> list[Path]:
         edf_plus(result, workshop / "stages.edf")
         parquet(result, workshop / "embeddings.parquet")
         (workshop / "night.html").write_text(html(result), encoding="utf-8")
-        paths = []
-        for made in sorted(workshop.iterdir()):
-            os.replace(made, folder / made.name)
-            paths.append(folder / made.name)
-        return paths
-    finally:
-        shutil.rmtree(workshop, ignore_errors=True)
-        with suppress(OSError):  # not empty: the results are in it
-            for path in made_folders:
-                path.rmdir()
+        names = sorted(path.name for path in workshop.iterdir())
+    return [folder / name for name in names]
 
 
 def as_json(result: NightResult) -> dict[str, Any]:

@@ -1,10 +1,16 @@
-"""Writing a file whole or not at all."""
+"""Writing a file whole or not at all, and several files together or none."""
 
 import os
 import re
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
+
+from sleep2vec.vocabulary.errors import UsageError
 
 
 def write_atomically(path: Path, content: bytes) -> None:
@@ -19,6 +25,38 @@ def write_atomically(path: Path, content: bytes) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def written_together(folder: Path, what: str) -> Iterator[Path]:
+    """A hidden folder inside `folder` to make files in; they are moved into `folder` together at the end.
+
+    (Beside it may be another disk.) A failure leaves nothing half-written, and no folder that was not there.
+
+    Args:
+        folder: where they belong.
+        what: they are, for the sentence: ``"the results"``.
+
+    Raises:
+        UsageError: `folder` is a file or cannot be written.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file; name a folder for {what}.")
+    made_folders = [path for path in (folder, *folder.parents) if not path.exists()]
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        workshop = Path(tempfile.mkdtemp(prefix=".sleep2vec-", dir=folder))
+    except OSError as error:
+        raise UsageError(f"{folder} cannot be written ({error.strerror}); name another folder.") from None
+    try:
+        yield workshop
+        for made in sorted(workshop.iterdir()):
+            os.replace(made, folder / made.name)
+    finally:
+        shutil.rmtree(workshop, ignore_errors=True)
+        with suppress(OSError):  # not empty: the files are in it
+            for path in made_folders:
+                path.rmdir()
 
 
 def remove_leftovers(folder: Path) -> None:
