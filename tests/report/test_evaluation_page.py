@@ -6,7 +6,6 @@ Judges: `html.parser` and ElementTree, decimal arithmetic, and the scales writte
 import re
 from dataclasses import fields, replace
 from decimal import Decimal
-from html.parser import HTMLParser
 from itertools import combinations
 from xml.etree import ElementTree
 
@@ -15,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays
+from page_reader import read_html
 
 from sleep2vec.metrics.figure import Figure
 from sleep2vec.report.evaluation import EvaluationPage, evaluation_html
@@ -34,41 +34,7 @@ from sleep2vec.report.numerals import decimals_of, interval_text, numeral
 
 HOSTILE = "<script>alert(1)</script>\"'&\x00\x1b\udcff\u202e<img src=http://evil.example/x onerror=y>"
 PLAIN = "<script>alert(1)</script>\"'&"  # how it begins once it is read as text
-NO_CONTENT = {"meta", "link", "br", "img", "hr", "input"}
 FETCHES = {"src", "xlink:href", "srcset", "action", "data", "poster", "background", "formaction"}
-
-
-class Reader(HTMLParser):
-    """Text, tags and attributes of a page; insists that every tag is closed in order."""
-
-    def __init__(self, html: str) -> None:
-        super().__init__(convert_charrefs=True)
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.words: list[str] = []
-        html.encode("utf-8")
-        self.feed(html)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-        if tag not in NO_CONTENT:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag, attrs):
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag):
-        assert self.open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self.open:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join(" ".join(self.words).split())
 
 
 def number_of(text: str) -> float:
@@ -214,7 +180,7 @@ def any_page(draw) -> EvaluationPage:
 @given(any_page())
 def test_whatever_the_numbers_the_page_is_whole_and_nothing_is_fetched(given_page):
     html = evaluation_html(given_page)
-    reader = Reader(html)
+    reader = read_html(html)
     ids = {attributes.get("id") for _, attributes in reader.tags}
     for tag, attributes in reader.tags:
         assert tag not in ("script", "img", "iframe", "object", "link")
@@ -244,24 +210,24 @@ def test_words_from_anywhere_are_shown_and_never_obeyed():
     hostile = EvaluationPage(
         HOSTILE, HOSTILE, False, ((HOSTILE, HOSTILE),), figures, plots, (HOSTILE,), {HOSTILE: HOSTILE}
     )
-    reader = Reader(evaluation_html(hostile))
+    reader = read_html(evaluation_html(hostile))
     assert not {"script", "img"} & {tag for tag, _ in reader.tags}
     assert not {"\x00", "\x1b", "\udcff", "\u202e"} & set(reader.text)
     assert reader.text.count(PLAIN) > 30
     for name in (each.name for each in fields(EvaluationPage)):  # each of them reaches the page
         if name != "simulated_weights":
             less = replace(hostile, **{name: type(getattr(hostile, name))()})
-            assert Reader(evaluation_html(less)).text.count(PLAIN) < reader.text.count(PLAIN)
+            assert read_html(evaluation_html(less)).text.count(PLAIN) < reader.text.count(PLAIN)
 
 
 def test_a_page_says_of_whom_simulated_weights_speak_and_what_it_was_made_from():
     facts = (("Store", "mesa-test"), ("Command", "sleep2vec evaluate --model m --store mesa-test --out here"))
     made = EvaluationPage("t", "staging-tiny", True, facts, warnings=("No EEG.",), versions={"numpy": "2.4"})
-    text = Reader(evaluation_html(made)).text
+    text = read_html(evaluation_html(made)).text
     assert "trained on simulated nights only" in text
     assert "say nothing of a person" in text
-    assert "say nothing of a person" in Reader(evaluation_html(replace(made, warnings=()))).text
-    real = Reader(evaluation_html(replace(made, simulated_weights=False))).text
+    assert "say nothing of a person" in read_html(evaluation_html(replace(made, warnings=()))).text
+    real = read_html(evaluation_html(replace(made, simulated_weights=False))).text
     assert "imulated" not in real
     for words in (
         "Model staging-tiny",
@@ -277,12 +243,12 @@ def test_a_page_says_of_whom_simulated_weights_speak_and_what_it_was_made_from()
 def test_contents_lead_to_every_task_where_there_is_more_than_one():
     figures = [figure(task="staging"), figure("MAE", 7.0, None, None, task="age")]
     plots = {"survival": [KaplanMeierPlot("x", ())], "staging": []}
-    reader = Reader(evaluation_html(page(figures, plots)))
+    reader = read_html(evaluation_html(page(figures, plots)))
     links = [attributes["href"] for tag, attributes in reader.tags if tag == "a"]
     sections = [attributes["id"] for tag, attributes in reader.tags if "id" in attributes and tag == "section"]
     assert links == [f"#{name}" for name in sections]
     assert len(links) == 3
     headings = [reader.text.index(name) for name in ("Staging", "Age", "Survival")]
     assert headings == sorted(headings)
-    one = Reader(evaluation_html(page(figures[:1])))
+    one = read_html(evaluation_html(page(figures[:1])))
     assert not [tag for tag, _ in one.tags if tag in ("a", "nav")]
