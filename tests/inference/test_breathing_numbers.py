@@ -122,3 +122,14 @@ def test_arousals_that_were_not_looked_for_make_no_hypopnea_count():
     told = breathing_of(night(), stages(), FOUND, None, with_oximeter=True)
     assert {index.rule: index.ahi for index in told.indices}["1A"] == pytest.approx(4 / 1.5)
     assert told.arousal_index is None
+
+
+@pytest.mark.parametrize(
+    ("age_years", "named"), [(None, "none"), (45.0, "none"), (18.0, "none"), (17.9, "mild"), (6.0, "mild")]
+)
+def test_four_events_an_hour_are_mild_in_a_child_and_none_in_an_adult(age_years, named):
+    """Cut-offs at 5 in adults and at 1 in children, below 18 years; of unknown age: adults."""
+    of_age = replace(night(), subject=replace(night().subject, age_years=age_years))
+    told = breathing_of(of_age, stages(), FOUND, AROUSALS, with_oximeter=False)
+    assert told.indices[0].ahi == pytest.approx(4.0)
+    assert told.indices[0].severity == named

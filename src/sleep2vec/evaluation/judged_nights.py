@@ -30,6 +30,7 @@ from sleep2vec.evaluation.subgroups import by_group, subgroups
 from sleep2vec.evaluation.survival_plots import survival_plots
 from sleep2vec.metrics.breathing_indices import breathing_indices
 from sleep2vec.metrics.figure import Figure
+from sleep2vec.metrics.severity import population_of
 from sleep2vec.report.evaluation_plots import Plot
 from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.tasks.events import EventTask
@@ -216,6 +217,7 @@ def _breathing(
         predicts,
         oximetry,
         row.grid_start_s,
+        population_of(row.age_years),
     )
 
 

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from sleep2vec.metrics.figure import Figure
-from sleep2vec.metrics.severity import SEVERITIES, severity
+from sleep2vec.metrics.severity import SEVERITIES, population_of, severity
 from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.vocabulary.errors import UsageError
 
@@ -110,5 +110,4 @@ def _site(row: ManifestRow) -> str:
 def _severity(row: ManifestRow, ahi_per_hour: float | None) -> str:
     if ahi_per_hour is None or np.isnan(ahi_per_hour):
         return UNKNOWN
-    child = row.age_years is not None and row.age_years < AGE_BANDS[0][1]
-    return severity(ahi_per_hour, "children" if child else "adults") or UNKNOWN
+    return severity(ahi_per_hour, population_of(row.age_years)) or UNKNOWN

@@ -12,6 +12,7 @@ from sleep2vec.metrics.breathing_indices import BreathingIndices, Rule, breathin
 from sleep2vec.metrics.desaturations import find_desaturations, oxygen_desaturation_index
 from sleep2vec.metrics.event_stages import in_sleep, per_hour
 from sleep2vec.metrics.hypoxia import hypoxic_burden, time_below
+from sleep2vec.metrics.severity import population_of
 from sleep2vec.vocabulary.events import APNEAS_AND_HYPOPNEAS, Event
 from sleep2vec.vocabulary.modalities import MODALITIES
 from sleep2vec.vocabulary.night import Night
@@ -86,6 +87,7 @@ def breathing_of(
                 desaturations=falls,
                 arousals=arousals,
                 spo2_valid_L=night.valid["spo2"] if oximeter else None,
+                population=population_of(night.subject.age_years),
                 grid_start_s=night.grid_start_s,
             )
         )

@@ -22,6 +22,15 @@ CUTOFFS_PER_HOUR: MappingProxyType[Population, tuple[float, float, float]] = Map
 )
 
 
+ADULT_YEARS = 18.0
+"""Below it the cut-offs are those of children."""
+
+
+def population_of(age_years: float | None) -> Population:
+    """Whose cut-offs are somebody's; of unknown age: those of adults."""
+    return "children" if age_years is not None and age_years < ADULT_YEARS else "adults"
+
+
 def severity(ahi_per_hour: float | None, population: Population = "adults") -> Severity | None:
     """The class of an index; None where it is not known.
 
