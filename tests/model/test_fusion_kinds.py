@@ -111,12 +111,20 @@ def test_concat_is_one_linear_map_of_all_side_by_side(valid, seed):
     """With zeros in the place of who is not there; the map is divided by the root of how many could be."""
     made, features = MADE["concat"], features_of(seed)
     side_by_side = torch.cat([torch.where(valid[:, m, :, None], named(made, features, m), 0.0) for m in range(M)], -1)
-    matrix = torch.cat(list(made.side_MDH)).T / M**0.5
-    expected = torch.nn.functional.linear(side_by_side, matrix, made.value.bias)
+    matrix = torch.cat(list(made.value.map_MDH)).T / M**0.5
+    expected = torch.nn.functional.linear(side_by_side, matrix, made.bias_H)
     expected = torch.where(valid.any(dim=1)[..., None], expected, 0.0)
     fused, weights = made(features, valid)
     torch.testing.assert_close(fused, expected, rtol=0, atol=1e-10)
     assert float(weights[0, 0, 0]) == float(valid[0, 0, 0]) / max(int(valid[0, :, 0].sum()), 1)
+
+
+@every_kind
+def test_nothing_that_could_learn_is_left_unheard(kind):
+    """A parameter without a gradient is dead weight in every checkpoint."""
+    made = FUSIONS[kind](M, D, H).double()
+    made(features_of(4), torch.ones(B, M, L, dtype=torch.bool))[0].square().sum().backward()
+    assert [name for name, parameter in made.named_parameters() if parameter.grad is None] == []
 
 
 @every_kind

@@ -6,6 +6,7 @@ What each modality says (its value and its score) does not depend on which other
 Dimension letters: B windows, M modalities, L tokens (or seconds), D features, H features of what is fused.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -79,7 +80,7 @@ class Told:
         return Told(self.value_BMLH.expand(n_windows, -1, -1, -1), self.score_BML.expand(n_windows, -1, -1))
 
 
-class Fusion(nn.Module):
+class Fusion(nn.Module, ABC):
     """A weighted mean of the valid modalities of each token.
 
     A modality that is invalid at a token has weight exactly 0 there and its features are not read, so any subset of
@@ -96,7 +97,12 @@ class Fusion(nn.Module):
         self.maps = ModalityMaps(n_modalities, width)
         self.modality_MD = nn.Parameter(torch.zeros(n_modalities, width))
         self.norm = nn.LayerNorm(width)
-        self.value = nn.Linear(width, fused_width or width)
+        self.value = self.values(n_modalities, width, fused_width or width)
+
+    @staticmethod
+    def values(n_modalities: int, width: int, fused_width: int) -> nn.Module:
+        """What makes of a modality's features what goes into the fused ones: (B, M, L, D) -> (B, M, L, H)."""
+        return nn.Linear(width, fused_width)
 
     def forward(self, features_BMLD: Tensor, valid_BML: Tensor) -> tuple[Tensor, Tensor]:
         return self.combine(self.tell(torch.where(valid_BML[..., None], features_BMLD, 0.0)), valid_BML)
@@ -107,9 +113,9 @@ class Fusion(nn.Module):
         score_BML = self.score(named_BMLD)
         return Told(self.value(named_BMLD), _fine(score_BML))
 
+    @abstractmethod
     def score(self, named_BMLD: Tensor) -> Tensor:
         """How much each modality wants to be heard, (B, M, L)."""
-        raise NotImplementedError
 
     def combine(self, told: Told, valid_BML: Tensor) -> tuple[Tensor, Tensor]:
         """The fused features of those that are valid, and their weights."""
@@ -159,21 +165,30 @@ class ConcatFusion(MeanFusion):
 
     def __init__(self, n_modalities: int, width: int, fused_width: int | None = None) -> None:
         super().__init__(n_modalities, width, fused_width)
-        fused_width = fused_width or width
-        self.side_MDH = nn.Parameter(torch.randn(n_modalities, width, fused_width) * width**-0.5)
+        self.bias_H = nn.Parameter(torch.zeros(fused_width or width))
 
-    def tell(self, features_BMLD: Tensor) -> Told:
-        named_BMLD = self.norm(self.maps(features_BMLD)) + self.modality_MD[None, :, None, :]
-        value_BMLH = torch.einsum("bmld,mdh->bmlh", named_BMLD, self.side_MDH)
-        return Told(value_BMLH, _fine(self.score(named_BMLD)))
+    @staticmethod
+    def values(n_modalities: int, width: int, fused_width: int) -> nn.Module:
+        return SideMaps(n_modalities, width, fused_width)
 
     def combine(self, told: Told, valid_BML: Tensor) -> tuple[Tensor, Tensor]:
         n_modalities = told.value_BMLH.shape[1]
         share_BML = valid_BML.to(told.score_BML) / valid_BML.sum(dim=1, keepdim=True).clamp(min=1)
         heard_BML = valid_BML.to(told.value_BMLH) / n_modalities**0.5
         fused_BLH = torch.einsum("bml,bmlh->blh", heard_BML, told.value_BMLH)
-        bias_H = self.value.bias.to(fused_BLH)
+        bias_H = self.bias_H.to(fused_BLH)
         return torch.where(valid_BML.any(dim=1)[..., None], fused_BLH + bias_H, 0.0), share_BML.to(fused_BLH)
+
+
+class SideMaps(nn.Module):
+    """A linear map of its own for each modality: (B, M, L, D) -> (B, M, L, H)."""
+
+    def __init__(self, n_modalities: int, width: int, fused_width: int) -> None:
+        super().__init__()
+        self.map_MDH = nn.Parameter(torch.randn(n_modalities, width, fused_width) * width**-0.5)
+
+    def forward(self, named_BMLD: Tensor) -> Tensor:
+        return torch.einsum("bmld,mdh->bmlh", named_BMLD, self.map_MDH)
 
 
 def _fine(score_BML: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 
 class LayerMixture(nn.Module):
-    """Shares of the layers, a softmax of one number each; at first most is the last layer's.
+    """Shares of the layers, a softmax of one number each; at first the last is heard seven times as much as any other.
 
     Shape:
         N of (B, L, D) -> (B, L, D)

@@ -104,10 +104,9 @@ def _run(
     module, history = _start(made_of, start)
     goes_on = start is not None and _carry_on(module, start)
     reader = _reader(recipe, module, scorings, tasks)
-    if recipe.keep_features:
-        reader.views.prepare((*labelled, *split.validation), module.modalities)
-        if reader.seconds is not None:
-            reader.seconds.prepare((*labelled, *split.validation), module.modalities)
+    for kept in (reader.views, reader.seconds):
+        if kept is not None:
+            kept.prepare((*labelled, *split.validation), module.modalities)
     if newest_state(recipe.out) is None:  # else the run goes on with what it had begun with
         if recipe.pretrained is None:
             calibrate(module.encoder, reader.views, split.train, recipe.run.seed)
@@ -322,7 +321,7 @@ def _carry_on(module: SleepModel, start: Path) -> bool:
         if name in own and weight.shape == own[name].shape and not name.startswith((ENCODER_PREFIX, "seconds."))
     }
     module.load_state_dict({**own, **weights})
-    return "fusion.value.weight" in weights
+    return "fusion.modality_MD" in weights
 
 
 def _use(history: Mapping[str, Any]) -> str:

@@ -6,6 +6,7 @@ of its validation nights (temperature, thresholds) are its fields, so that it tr
 Dimension letters: B windows, L tokens, S seconds, K outputs, N what was judged, C classes.
 """
 
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Annotated, Any, ClassVar, Self
 
@@ -41,20 +42,21 @@ class Task(BaseModel):
     temperature: Annotated[float, Field(gt=0)] = 1.0
 
     @property
+    @abstractmethod
     def n_outputs(self) -> int:
-        raise NotImplementedError
+        """How many numbers its head gives."""
 
     @property
     def head(self) -> HeadShape:
         return HeadShape(resolution=self.resolution, n_outputs=self.n_outputs)
 
+    @abstractmethod
     def knows(self, row: ManifestRow, scorings: ScoringReader) -> bool:
         """Whether a night has a label, from the manifest alone."""
-        raise NotImplementedError
 
+    @abstractmethod
     def label(self, scoring: Scoring, first: int, n_tokens: int) -> NDArray[np.float32]:
         """See `data.nights.Labeller`."""
-        raise NotImplementedError
 
     def prepared(self, scorings: Sequence[Scoring]) -> Self:
         """With what is to be known of the labels of the training nights."""
@@ -62,25 +64,25 @@ class Task(BaseModel):
         # Nothing to tell apart in the training nights: the task cannot be learned, and must not weigh without end.
         return self.model_copy(update={"chance": max(self.constant_loss(labels), 0.02)})
 
+    @abstractmethod
     def constant_loss(self, labels: Sequence[Floats]) -> float:
         """Loss of the best constant answer."""
-        raise NotImplementedError
 
+    @abstractmethod
     def loss(self, output: Tensor, label: Tensor, readable_BL: Tensor) -> Tensor:
         """Mean over what is known and readable; 0 with a gradient of 0 where nothing is."""
-        raise NotImplementedError
 
+    @abstractmethod
     def probabilities(self, output: Tensor) -> Tensor:
         """What the head says, in the words of the task; float32, in the shape that `scores` and reports expect."""
-        raise NotImplementedError
 
     def fitted(self, answers: Sequence["Answered"]) -> Self:
         """With temperature and thresholds from validation people; as it was where they tell too little."""
         return self
 
+    @abstractmethod
     def scores(self, answers: Sequence["Answered"]) -> dict[str, float]:
         """A few numbers to watch while it learns."""
-        raise NotImplementedError
 
 
 class Answered(BaseModel):
