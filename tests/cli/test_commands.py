@@ -85,7 +85,7 @@ def test_inspect_describes_a_model(sleep2vec, model: Path):
 
 def test_inspect_tells_what_each_size_costs(sleep2vec, monkeypatch):
     """A table of all of them, the same numbers for a program, and no folder beside it."""
-    few = ("tiny", "base")  # each takes some seconds
+    few = ("tiny", "small")  # each takes some seconds
     monkeypatch.setattr("sleep2vec.model.cost.SIZES", dict.fromkeys(few))
     monkeypatch.setattr("sleep2vec.model.cost.BACKBONES", {"transformer": None})
     rows = json.loads(sleep2vec("inspect", "--sizes", "--json").out)["sizes"]

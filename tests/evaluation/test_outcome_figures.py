@@ -5,7 +5,7 @@ import warnings
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from plain_bootstrap import assert_is
 from scipy import stats
@@ -226,6 +226,7 @@ NUMBERS = st.sampled_from([0.0, 1.0, 3.0, 70.0, 1e4, NAN])
 
 @settings(deadline=None, max_examples=150)
 @given(st.lists(st.tuples(st.sampled_from("abc"), NUMBERS, NUMBERS), max_size=6))
+@example([("a", 0.0, 0.0), ("b", 0.0, 70.0), ("c", 0.0, 1.0)])  # the resample of nothing but a
 def test_moments_say_what_the_scalar_functions_say_also_where_nothing_varies(rows):
     """Sums of squares lose what the scalar functions, which see all numbers, do not: constants, swaps, one person."""
     people, truth, predicted = ([row[place] for row in rows] for place in range(3))

@@ -88,8 +88,8 @@ def _statistics(rows_SK: Floats, shift: float) -> Mapping[str, Floats]:
     spread_x = _about_mean(xx, x, n)
     spread_y = _about_mean(yy, y, n)
     spread_apart = _about_mean(apart2, apart, n)
-    together = xy - ratio(x * y, n)
-    bias = shift + ratio(apart, n)
+    together = _no_rounding(xy - ratio(x * y, n), np.sqrt(xx * yy))
+    bias = _no_rounding(shift + ratio(apart, n), np.full_like(n, abs(shift)))
     deviation = np.sqrt(ratio(spread_apart, n - 1))
     deviation = np.where(n > 1, deviation, np.nan)
     z = float(ndtri((1 + LEVEL) / 2))
@@ -108,8 +108,12 @@ def _statistics(rows_SK: Floats, shift: float) -> Mapping[str, Floats]:
 
 def _about_mean(squares_S: Floats, sums_S: Floats, n_S: Floats) -> Floats:
     """Sum of squares about the mean, 0 where it is only rounding."""
-    about = squares_S - ratio(sums_S * sums_S, n_S)
-    return np.where(about > _NOTHING * squares_S, about, 0.0)
+    return np.clip(_no_rounding(squares_S - ratio(sums_S * sums_S, n_S), squares_S), 0, None)
+
+
+def _no_rounding(differences_S: Floats, of_S: Floats) -> Floats:
+    """The differences between numbers as large as `of_S`, 0 where they are only rounding."""
+    return np.where(np.abs(differences_S) > _NOTHING * of_S, differences_S, 0.0)
 
 
 def _icc(n: Floats, spread_x: Floats, spread_y: Floats, together: Floats, spread_apart: Floats, bias: Floats) -> Floats:
