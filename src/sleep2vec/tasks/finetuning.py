@@ -2,7 +2,8 @@
 
 The loss is the weighted mean of the tasks' losses, each divided by that of the best constant answer on the training
 nights: 1 is knowing nothing of a task, whatever its unit and however rare its events. A night without labels of a task
-teaches the others.
+teaches the others. Stages weigh 1 and all else a tenth: every epoch has a stage, while a window has one age and, most
+often, no apnea, and what so few labels say of the shared layers is mostly noise.
 
 Dimension letters: B windows, M modalities, L tokens.
 """
@@ -47,7 +48,7 @@ class FinetuneConfig(BaseModel):
     lora_alpha: Annotated[int, Field(ge=1)] = 16
     dropout: DropoutConfig = DropoutConfig()
     task_weights: Annotated[
-        dict[str, Annotated[float, Field(ge=0)]], Field(description="of the losses, by task; 1 where not named")
+        dict[str, Annotated[float, Field(ge=0)]], Field(description="of the losses, by task; 1 for staging, 0.1 for others")
     ] = {}
 
 
@@ -119,7 +120,7 @@ def combined_loss(
     """The weighted mean of the tasks' losses over those of the best constant answers; and each of them."""
     total, told, weight_sum = torch.zeros((), device=answers.readable_BL.device), {}, 0.0
     for name, task in tasks.items():
-        weight = weights.get(name, 1.0)
+        weight = weights.get(name, task.weight)
         part = task.loss(answers.outputs[name], labels[name], answers.readable_BL) / task.chance
         total, weight_sum = total + weight * part, weight_sum + weight
         if bool(torch.isfinite(labels[name]).any()):

@@ -32,6 +32,7 @@ class Staging(Task):
 
     resolution: ClassVar[Resolution] = "token"
     title: ClassVar[str] = "sleep stages"
+    weight: ClassVar[float] = 1.0
 
     name: str = "staging"
     risk: float = 0.1

@@ -36,6 +36,9 @@ class Task(BaseModel):
 
     resolution: ClassVar[Resolution]
     title: ClassVar[str]
+    weight: ClassVar[float] = 0.1
+    """How much it has to say in what all tasks share, beside the others of its run; staging says 1. Its own head learns
+    as fast with any weight, because Adam divides by the size of the gradient."""
 
     name: str
     chance: Annotated[float, Field(gt=0)] = 1.0
