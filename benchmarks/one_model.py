@@ -10,7 +10,8 @@ All are judged on the nights of the same people, three in ten, whom none has see
 model is given all sensors until the middle of the night, and from there all but one (and what is derived from it); its
 kappa on the rest of the night is compared with that of the same model given only the remaining sensors all night.
 
-    python benchmarks/one_model.py --store STORE --folder DIR [--seeds 0,1,2] [--steps 150] [--one-steps 300] [--json FILE]
+    python benchmarks/one_model.py --store STORE --folder DIR [--seeds 0,1,2] [--steps 150] [--one-steps 300]
+        [--json FILE]
 
 Intervals (95 %) draw people; all seeds of a person go with them. A stopped run goes on.
 """
@@ -71,7 +72,8 @@ def main() -> None:
     people = [store.row(night_id).person for night_id in ids]
     some = ids[:: max(1, len(ids) // MOST_FALLING)]
     results = Results(
-        options.folder / "results", {name: getattr(options, name) for name in ("steps", "one_steps", "tasks", "set", "pretraining")}
+        options.folder / "results",
+        {name: getattr(options, name) for name in ("steps", "one_steps", "tasks", "set", "pretraining")},
     )
     pretrained = _pretrained(options, store)
     for seed in options.seeds:

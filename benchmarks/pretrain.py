@@ -1,7 +1,7 @@
 """What a pretraining step costs, against a plain RoFormer and the machine's matrix units; memory of a fine-tuning step.
 
     python benchmarks/pretrain.py [--size base] [--batch 8] [--rounds 5] [--json FILE]
-    python benchmarks/pretrain.py --finetune [--json FILE]
+    python benchmarks/pretrain.py --finetune [--size base] [--json FILE]
     python benchmarks/pretrain.py --device cuda --batch 320 [--vendor-tflops 989] [--compile] [--json FILE]
 
 A step masks, encodes one wide and one narrow modality, contrasts, goes back, clips, moves the weights (AdamW) and
@@ -11,8 +11,10 @@ beside disturbs less; what it takes of caches and memory hits all alike, because
 take turns, --rounds times. Medians of those are told; shares and ratios are medians of those within a round. FLOPs are
 counted by torch as ours runs them (matrix products, forward and back), and stand for both sides.
 
---finetune: one night of 1,024 tokens of nine modalities through encoder, fusion, head, loss, back, clip, AdamW and
-average; each case in a fresh process, whose largest resident memory is told.
+--finetune: one night of 1,024 tokens of nine modalities through encoder, fusion, context, heads, losses, back, clip,
+AdamW and average; each case in a fresh process, whose largest resident memory is told. Its seconds are told as a ratio
+to those of the published code, scaled by FLOPs: that reaches 0.6 of the peak of a matrix product
+(`facts/performance_anchor.md`), whatever the size, and computes nothing twice. Below 1 ours is cheaper.
 """
 
 import argparse
@@ -36,12 +38,14 @@ from sleep2vec.data.window import View
 from sleep2vec.model.encoder import ModelConfig
 from sleep2vec.model.sizes import SIZES
 from sleep2vec.model.sleep_model import SleepModel, SleepModelConfig
-from sleep2vec.objectives import masked_cross_entropy, negative_weights, same_person
+from sleep2vec.objectives import negative_weights, same_person
+from sleep2vec.tasks.finetuning import combined_loss
 from sleep2vec.tasks.pretraining import Aligner, AlignmentConfig, alignment_loss
-from sleep2vec.tasks.staging import Staging
+from sleep2vec.tasks.registry import tasks_of
+from sleep2vec.tasks.task import Task
 from sleep2vec.training.averaging import Average
 from sleep2vec.training.optimizer import OptimizerConfig, build_optimizer
-from sleep2vec.vocabulary.modalities import MODALITIES
+from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
 
 PAIR = ("eeg", "ibi")
 NINE = ("eeg", "eog", "emg", "ecg", "airflow", "belt", "spo2", "ibi", "resp")
@@ -233,25 +237,38 @@ def tell(facts: dict, chosen: argparse.Namespace) -> None:
 
 
 def finetune_case(chosen: argparse.Namespace) -> dict[str, float]:
-    """Two steps; memory is the largest of both, seconds are those of the second."""
+    """Two steps; memory is the largest of both, seconds are those of the second, and the peak is taken after it."""
     torch.manual_seed(0)
+    tasks = tasks_of(("staging", *(EVENTS_AND_NIGHTS if chosen.all_tasks else ())))
     samples = {name: MODALITIES[name].samples_per_token for name in NINE}
     valid_BL = torch.ones(1, chosen.tokens, dtype=torch.bool)
     views = {name: View(torch.randn(1, chosen.tokens, n), valid_BL) for name, n in samples.items()}
-    stages_BL = torch.randint(0, 5, (1, chosen.tokens)).float()
+    labels = {name: made_labels(task, chosen.tokens) for name, task in tasks.items()}
     encoder = ModelConfig(size=chosen.size, tokenizer="mlp", modalities=NINE)
-    model = SleepModel(SleepModelConfig(encoder=encoder, heads={"staging": Staging().head}))
-    model.encoder.backbone.checkpointing = chosen.checkpointing
+    model = SleepModel(SleepModelConfig(encoder=encoder, heads={name: task.head for name, task in tasks.items()}))
 
     def loss(module: nn.Module) -> torch.Tensor:
-        answers = module(views)
-        return masked_cross_entropy(answers.outputs["staging"], stages_BL, answers.readable_BL)
+        return combined_loss(module(views), labels, tasks, {})[0]
 
+    for part in model.modules():
+        if hasattr(part, "checkpointing"):
+            part.checkpointing = chosen.checkpointing
     training = Training(model, loss, torch.device("cpu"))
     training.step(chosen.precision == "bfloat16")
     seconds, wall = seconds_of(lambda: training.step(chosen.precision == "bfloat16"), torch.device("cpu"))
     parameters = sum(parameter.numel() for parameter in model.parameters())
-    return {"resident_gb": peak_resident_gb(), "seconds": seconds, "wall_seconds": wall, "parameters": parameters}
+    found = {"resident_gb": peak_resident_gb(), "seconds": seconds, "wall_seconds": wall, "parameters": parameters}
+    product, product_flops = matrix_product(chosen.precision, torch.device("cpu"))
+    peak = statistics.median(product_flops / seconds_of(product, torch.device("cpu"))[0] for _ in range(3))
+    # Forward alone, thrice: the way back takes twice as much, and with checkpointing torch would count its repetitions.
+    flops = 3 * counted_flops(torch.no_grad()(lambda: loss(model)))
+    return {**found, "flops": flops, "share_of_peak": flops / seconds / peak, "peak_gflop_per_second": peak / 1e9}
+
+
+def made_labels(task: Task, n_tokens: int) -> torch.Tensor:
+    """Of a night in which everything is known: half of its seconds lie in an event."""
+    shape = {"token": (1, n_tokens), "second": (1, n_tokens * TOKEN_SECONDS), "night": (1, task.n_outputs)}
+    return torch.randint(0, 5 if task.resolution == "token" else 2, shape[task.resolution]).float()
 
 
 def peak_resident_gb() -> float:
@@ -259,21 +276,35 @@ def peak_resident_gb() -> float:
     return int(Path("/proc/self/status").read_text().split("VmHWM:")[1].split()[0]) * 1024 / 1e9
 
 
-CASES = ((1024, True, "float32"), (1024, True, "bfloat16"), (480, True, "float32"), (480, False, "float32"))
-"""Tokens, checkpointing, precision. Without checkpointing 1,024 tokens would keep some 23 GB, by count, of
-which the weights of attention and their dropout are 16."""
+CASES = (
+    (1024, True, "float32", False),
+    (1024, True, "float32", True),
+    (1024, True, "bfloat16", False),
+    (480, True, "float32", False),
+    (480, False, "float32", False),
+)
+"""Tokens, checkpointing, precision, all tasks or staging alone. Without checkpointing 1,024 tokens of `base` would keep
+some 23 GB, by count, of which the weights of attention and their dropout are 16."""
+EVENTS_AND_NIGHTS = ("respiratory", "arousal", "desaturation", "age", "sex")
+ANCHORS_SHARE = 0.6
 
 
 def finetune(chosen: argparse.Namespace) -> dict[str, object]:
     found = {}
     print(f"{chosen.size}, mlp tokenizer, nine modalities, one night, {chosen.threads} thread(s), with average")
-    for tokens, checkpointing, precision in CASES:
+    for tokens, checkpointing, precision, all_tasks in CASES:
         case = ["--case", "--tokens", str(tokens), "--precision", precision, "--size", chosen.size]
-        case += ["--threads", str(chosen.threads)] + ["--checkpointing"] * checkpointing
+        case += ["--threads", str(chosen.threads)]
+        case += ["--checkpointing"] * checkpointing + ["--all-tasks"] * all_tasks
         done = subprocess.run([sys.executable, __file__, *case], capture_output=True, text=True, check=True)
         cost = json.loads(done.stdout.splitlines()[-1])
         name = f"{tokens} tokens, {precision}, checkpointing {'on' if checkpointing else 'off'}"
-        print(f"{name:<46}{cost['resident_gb']:>6.1f} GB resident{cost['seconds']:>8.1f} CPU s", flush=True)
+        name += ", all tasks" if all_tasks else ""
+        print(
+            f"{name:<58}{cost['resident_gb']:>5.1f} GB resident{cost['seconds']:>8.1f} CPU s"
+            f"{ANCHORS_SHARE / cost['share_of_peak']:>6.2f} of the anchor",
+            flush=True,
+        )
         found[name] = cost
     return {"finetuning": found}
 
@@ -290,7 +321,7 @@ def main() -> None:
     parser.add_argument("--compile", action="store_true", help="torch.compile our backbone")
     parser.add_argument("--finetune", action="store_true")
     parser.add_argument("--json", type=Path)
-    for hidden in ("--case", "--checkpointing"):
+    for hidden in ("--case", "--checkpointing", "--all-tasks"):
         parser.add_argument(hidden, action="store_true", help=argparse.SUPPRESS)
     parser.add_argument("--precision", choices=PRECISIONS, default="float32", help=argparse.SUPPRESS)
     chosen = parser.parse_args()

@@ -166,3 +166,25 @@ def test_calibrated_seconds_have_mean_0_and_spread_1_as_numpy_sees_them():
     scaled = ((features - reader.centre_F) / reader.spread_F).numpy()
     np.testing.assert_allclose(scaled.mean(axis=0), 0, atol=1e-9)
     np.testing.assert_allclose(scaled.std(axis=0, ddof=1), 1, atol=1e-9)
+
+
+def test_checkpointing_keeps_a_fraction_for_the_way_back_and_changes_no_gradient():
+    views, tokens = given_views()
+    slopes, kept = {}, {}
+    made = path()
+    for made.checkpointing in (False, True):
+        saved = {}
+
+        def note(tensor, saved=saved):
+            saved[tensor.untyped_storage().data_ptr()] = tensor.untyped_storage().nbytes()
+            return tensor
+
+        made.zero_grad()
+        with torch.autograd.graph.saved_tensors_hooks(note, lambda tensor: tensor):
+            told, _ = answer(made, views, tokens)
+        told.square().sum().backward()
+        slopes[made.checkpointing] = [parameter.grad.clone() for parameter in made.parameters()]
+        kept[made.checkpointing] = sum(saved.values())
+    for plain, again in zip(slopes[False], slopes[True], strict=True):
+        torch.testing.assert_close(again, plain, rtol=1e-9, atol=1e-12)
+    assert kept[True] < kept[False] / 2

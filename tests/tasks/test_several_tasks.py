@@ -59,7 +59,7 @@ def batch_of(store, *names, kept_apart=False):
 
 
 def test_the_loss_is_the_weighted_mean_of_losses_over_those_of_the_best_constants(store):
-    """Cross-entropies by hand with numpy from the answers of the model; an event weighs a tenth where it is not named."""
+    """Cross-entropies by hand with numpy from the answers of the model; events weigh a tenth where not named."""
     chances = {"staging": 1.5, "respiratory": 0.4, "arousal": 0.25, "age": 0.5, "sex": 0.69}
     tasks = {n: t.model_copy(update={"chance": chances[n]}) for n, t in ASKED.items()}
     tasks["age"] = tasks["age"].model_copy(update={"centre": 55.0, "spread": 4.0})

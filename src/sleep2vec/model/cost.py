@@ -11,7 +11,7 @@ Dimension letters: B windows, L tokens, S samples of a token.
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -81,12 +81,13 @@ def cost_of(config: ModelConfig) -> Cost:
     def step(n_tokens: int) -> tuple[int]:
         return (_step_flops(encoder, projection, pair, n_tokens),)
 
-    night, night_backbone = _at(NIGHT_TOKENS, lambda n_tokens: _night_flops(encoder, n_tokens))
+    depths = _Depths(encoder)
+    night, night_backbone = _at(NIGHT_TOKENS, depths.whole(lambda n_tokens: _night_flops(encoder, n_tokens)))
     return Cost(
         backbone=backbone,
         tokenizers=tokenizers,
         other=total - backbone - tokenizers,
-        step_flops=_at(STEP_TOKENS, step)[0] if len(by_samples) > 1 else None,
+        step_flops=_at(STEP_TOKENS, depths.whole(step))[0] if len(by_samples) > 1 else None,
         night_flops=night,
         night_backbone_flops=night_backbone,
     )
@@ -151,6 +152,30 @@ def flops_words(cost: Cost) -> str:
 
 def _n_parameters(module: nn.Module) -> int:
     return sum(parameter.numel() for parameter in module.parameters())
+
+
+class _Depths:
+    """Counts of a backbone from those of its first layer and its first two: all layers take alike.
+
+    The encoder is left with fewer layers than it had.
+    """
+
+    def __init__(self, encoder: Encoder) -> None:
+        self.backbone = encoder.backbone
+        self.layers = cast(nn.ModuleList, encoder.backbone.layers)
+        setattr(self.backbone, "mixture", None)  # noqa: B010  (wants all layers, and takes nothing that is counted)
+
+    def whole(self, count: Callable[[int], Sequence[int]]) -> Callable[[int], list[int]]:
+        """The same `count`, of all layers."""
+
+        def counted(n_tokens: int) -> list[int]:
+            few = []
+            for depth in (1, 2):
+                self.backbone.layers = self.layers[:depth]
+                few.append(count(n_tokens))
+            return [one + (len(self.layers) - 1) * (two - one) for one, two in zip(*few, strict=True)]
+
+        return counted
 
 
 def _at(n_tokens: int, count: Callable[[int], Sequence[int]]) -> list[int]:

@@ -13,6 +13,7 @@ from typing import cast
 
 import torch
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from sleep2vec.data.window import View
 from sleep2vec.model.filter_bank import full_precision
@@ -51,7 +52,13 @@ def second_features(modality: str, samples: Tensor) -> Tensor:
 
 
 class SecondPath(nn.Module):
-    """Features of seconds, from the modalities' own and from what the tokens around them said."""
+    """Features of seconds, from the modalities' own and from what the tokens around them said.
+
+    Attributes:
+        checkpointing: As the transformer's: compute readers and blocks again on the way back. Half a gigabyte a night.
+    """
+
+    checkpointing: bool = False
 
     def __init__(self, modalities: Sequence[str], token_width: int) -> None:
         super().__init__()
@@ -72,7 +79,7 @@ class SecondPath(nn.Module):
         told_BMSE = like.new_zeros(n_windows, len(self.modalities), n_tokens * TOKEN_SECONDS, WIDTH)
         for m, name in enumerate(self.modalities):
             if name in views and bool(views[name].valid_BL.any()):
-                told_BMSE[:, m] = self.reader(name)(name, views[name]).to(told_BMSE.dtype)
+                told_BMSE[:, m] = self._run(self.reader(name), name, views[name]).to(told_BMSE.dtype)
         return told_BMSE
 
     def tell(self, told_BMSE: Tensor) -> Told:
@@ -87,9 +94,13 @@ class SecondPath(nn.Module):
         told_BSE = fused_BSE + tokens_BLE.repeat_interleave(TOKEN_SECONDS, dim=1)
         readable_BS1 = valid_BMS.any(dim=1)[..., None]
         for block in self.blocks:
-            told_BSE = block(told_BSE, readable_BS1)
+            told_BSE = self._run(block, told_BSE, readable_BS1)
         normed: Tensor = self.norm(told_BSE)
         return normed
+
+    def _run(self, part: nn.Module, *given: object) -> Tensor:
+        again = self.checkpointing and torch.is_grad_enabled()
+        return cast(Tensor, checkpoint(part, *given, use_reentrant=False) if again else part(*given))
 
 
 class SecondReader(nn.Module):

@@ -48,7 +48,7 @@ class FinetuneConfig(BaseModel):
     lora_alpha: Annotated[int, Field(ge=1)] = 16
     dropout: DropoutConfig = DropoutConfig()
     task_weights: Annotated[
-        dict[str, Annotated[float, Field(ge=0)]], Field(description="of the losses, by task; 1 for staging, 0.1 for others")
+        dict[str, Annotated[float, Field(ge=0)]], Field(description="of losses, by task; else 1 for staging and 0.1")
     ] = {}
 
 
