@@ -5,7 +5,7 @@ import pytest
 import torch
 from plain_attention import plain_attention, plain_rotated
 
-from sleep2vec.model.attention import RotaryAttention, attended, rotated
+from sleep2vec.model.attention import RotaryAttention, attended, rotated, some_heard
 
 
 def random(*shape, seed=0):
@@ -80,7 +80,7 @@ def test_every_way_of_attending_gives_the_same(dtype, error, n_tokens):
     query, key, value = (random(2, 3, n_tokens, 16, seed=seed).to(dtype).requires_grad_() for seed in (1, 2, 3))
     readable = torch.rand(2, n_tokens, generator=torch.Generator().manual_seed(1)) < 0.6
     readable[:, 0] = True
-    mixed = attended(query, key, value, readable)
+    mixed = attended(query, key, value, readable[:, None])
     mixed.double().square().sum().backward()
     expected = judged(query, key, value, readable)
     for got, wanted in zip((mixed, query.grad, key.grad, value.grad), expected, strict=True):
@@ -88,18 +88,40 @@ def test_every_way_of_attending_gives_the_same(dtype, error, n_tokens):
 
 
 @pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
-def test_dropout_removes_weights_after_the_softmax_and_keeps_the_mean(dtype):
-    """With one-hot values attention returns its weights: dropped ones are 0, the others 1 / (1 - share) as large."""
-    torch.manual_seed(0)
-    query, key = (random(400, 1, 9, 8, seed=seed).to(dtype) for seed in (1, 2))
-    value = torch.eye(9, 8, dtype=dtype).expand(400, 1, 9, 8)
-    readable = torch.ones(400, 9, dtype=torch.bool)
+def test_a_head_hears_the_tokens_that_are_not_hidden_from_it_and_no_others(dtype):
+    """With one-hot values attention returns its weights: 0 for the hidden, a softmax over the others alone."""
+    query, key = (random(50, 2, 9, 16, seed=seed).to(dtype) for seed in (1, 2))
+    readable = torch.ones(50, 9, dtype=torch.bool)
     readable[:, 5] = False
-    whole, dropped = (attended(query, key, value, readable, share).double() for share in (0.0, 0.25))
-    assert (dropped[..., 5] == 0).all()
-    seen = whole[..., [0, 1, 2, 3, 4, 6, 7]], dropped[..., [0, 1, 2, 3, 4, 6, 7]]
-    kept = seen[1] != 0
+    torch.manual_seed(0)
+    heard = some_heard(readable, 2, 0.25)
+    one_hot = torch.eye(9, 16, dtype=dtype).expand(50, 2, 9, 16)
+    weights, whole = (attended(query, key, one_hot, x)[..., :9].double() for x in (heard, readable[:, None]))
+    left = torch.where(heard[:, :, None], whole, 0.0)
     torch.testing.assert_close(
-        seen[1][kept], seen[0][kept] / 0.75, rtol=0.02 if dtype == torch.bfloat16 else 1e-5, atol=0
+        weights, left / left.sum(-1, keepdim=True), rtol=0, atol=0.02 if dtype == torch.bfloat16 else 1e-6
     )
-    assert abs(float(kept.double().mean()) - 0.75) < 5 * (0.75 * 0.25 / kept.numel()) ** 0.5
+
+
+def test_as_many_tokens_are_hidden_as_the_share_says_from_each_head_by_itself_and_never_all():
+    torch.manual_seed(0)
+    readable = torch.rand(4000, 12) < 0.6
+    readable[:, 0] = True
+    heard = some_heard(readable, 3, 0.25)
+    assert not (heard & ~readable[:, None]).any()
+    assert heard.any(dim=-1).all()
+    enough = readable.sum(dim=1) >= 6  # of few, all may be hidden, and then none is
+    hidden = (~heard)[enough][readable[enough][:, None].expand(-1, 3, -1)].double()
+    assert abs(float(hidden.mean()) - 0.25) < 5 * (0.25 * 0.75 / len(hidden)) ** 0.5
+    both = (~heard[:, 0] & ~heard[:, 1])[readable].double().mean()
+    assert abs(float(both) - 0.25**2) < 0.01
+    assert torch.equal(some_heard(readable[:, :1], 3, 0.9), readable[:, None, :1].expand(-1, 3, -1))
+
+
+def test_only_training_hides():
+    torch.manual_seed(0)
+    attention = RotaryAttention(16, 2, 0.5)
+    x, readable = torch.randn(2, 30, 16), torch.ones(2, 30, dtype=torch.bool)
+    assert not torch.equal(attention(x, readable), attention(x, readable))
+    attention.eval()
+    assert torch.equal(attention(x, readable), attention(x, readable))

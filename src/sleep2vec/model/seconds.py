@@ -7,9 +7,9 @@ look at the minute and a half around.
 Dimension letters: B windows, M modalities, L tokens, S = 30 L seconds, F features of a second, E width of the path.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
-from typing import cast
+from typing import TypeVar, cast
 
 import torch
 from torch import Tensor, nn
@@ -25,6 +25,8 @@ _KERNEL, _DILATIONS = 5, (1, 3, 9, 27)
 _FIRST_KERNEL = 7
 _BANDS_HZ = (1, 4, 8, 12, 16, 24, 32, 48)
 _FLOOR = 1e-4
+_TOLD_AT_ONCE = 4096  # seconds
+_Result = TypeVar("_Result")
 
 
 def n_features(modality: str) -> int:
@@ -84,7 +86,10 @@ class SecondPath(nn.Module):
 
     def tell(self, told_BMSE: Tensor) -> Told:
         """What each modality says, for `forward`."""
-        return self.fusion.tell(told_BMSE)
+        # On the way to what a second says its features are written down five times over.
+        parts = [self._run(self.fusion.tell, part) for part in told_BMSE.split(_TOLD_AT_ONCE, dim=2)]
+        values, scores = ([part.value_BMLH for part in parts], [part.score_BML for part in parts])
+        return Told(torch.cat(values, dim=2), torch.cat(scores, dim=2))
 
     def forward(self, told: Told, valid_BML: Tensor, tokens_BLD: Tensor) -> Tensor:
         """(B, S, E) of the modalities that are valid."""
@@ -98,9 +103,9 @@ class SecondPath(nn.Module):
         normed: Tensor = self.norm(told_BSE)
         return normed
 
-    def _run(self, part: nn.Module, *given: object) -> Tensor:
+    def _run(self, part: Callable[..., _Result], *given: object) -> _Result:
         again = self.checkpointing and torch.is_grad_enabled()
-        return cast(Tensor, checkpoint(part, *given, use_reentrant=False) if again else part(*given))
+        return cast(_Result, checkpoint(part, *given, use_reentrant=False)) if again else part(*given)
 
 
 class SecondReader(nn.Module):
