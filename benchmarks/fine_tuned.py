@@ -21,7 +21,10 @@ def tuning(steps: int, more: Sequence[str]) -> list[str]:
 def staged(
     module: SleepModel, reader: WindowReader, night_id: str, modalities: Sequence[str], window_tokens: int
 ) -> Floats:
-    """(L, C) probabilities of a night, read in windows side by side; NaN where nothing is valid."""
+    """(L, C) probabilities of a night, read in windows side by side; NaN where nothing is valid.
+
+    The reader gives samples where the model reads more of them than its tokens (rhythms).
+    """
     n_tokens = reader.store.row(night_id).n_tokens
     windows = [
         Window(night_id, first, min(window_tokens, n_tokens - first)) for first in range(0, n_tokens, window_tokens)

@@ -1,8 +1,9 @@
-"""The real excerpts with heart beats as nights of a store: what the front end knows, made by the package's own means.
+"""The real excerpts with heart beats or EEG as nights of a store: what the front end knows, made by our own means.
 
-sleep_accel has the heart rate that a watch showed (21 people, stages), apnea_ecg beats placed by their times (35
-nights, apnea by the minute). A store keeps stages and nothing else by token, so that the minutes of apnea_ecg stand in
-their place: 0 normal, 1 apnea, both tokens of the minute alike. Such stores are for this study only.
+sleep_accel has the heart rate that a watch showed (21 people, stages), slpdb beats placed by their times (13 nights of
+11 people, stages), apnea_ecg the same (35 nights, apnea by the minute), ucddb one lead of EEG (6 nights, stages). A
+store keeps stages and nothing else by token, so that the minutes of apnea_ecg stand in their place: 0 normal, 1 apnea,
+both tokens of the minute alike. Such stores are for this study only.
 
 Dimension letters: K beats, L tokens, N samples at 4 Hz, T seconds.
 """
@@ -14,7 +15,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from real_people import UNKNOWN, BeatNight, WatchNight, apnea_records, watch_nights
+from real_people import UNKNOWN, BeatNight, WatchNight, apnea_records, brain_nights, staged_beats, watch_nights
 from sleep2vec.harmonization.beat_shape import Beats
 from sleep2vec.harmonization.intervals import intervals_on_grid
 from sleep2vec.harmonization.pipeline import harmonize
@@ -30,6 +31,9 @@ from sleep2vec.vocabulary.subject import Subject
 
 _LONGEST_SHOWN_S = 15.0
 """A watch shows a rate every 5 s; one that is older than this is no longer taken for the heart's."""
+UCDDB_UV = 100.0
+"""The excerpts of ucddb are in arbitrary units, full scale 3.7; taken for so many microvolts the epochs of six nights
+have a usual size (rms) of 13 to 48 uV. Without it, quality takes most of them for a lead that fell off."""
 
 
 def store_of(folder: Path, nights: Iterator[Night]) -> Store:
@@ -53,7 +57,42 @@ def apnea_nights(folder: Path) -> Iterator[Night]:
     """apnea_ecg: intervals between beats, and apnea in the place of stages."""
     for half in ("calibration", "test"):
         for night in apnea_records(folder, half):  # type: ignore[arg-type]
-            yield _night_of(night)
+            assert night.apnea_M is not None
+            yield _night_of(night, np.repeat(night.apnea_M, 2).astype(np.float32), "apnea_ecg")
+
+
+def slpdb_nights(folder: Path) -> Iterator[Night]:
+    """slpdb: intervals between beats, and stages."""
+    for half in ("calibration", "test"):
+        for night in staged_beats(folder, half):  # type: ignore[arg-type]
+            assert night.stages_L is not None
+            stages_L = np.where(night.stages_L == UNKNOWN, np.nan, night.stages_L).astype(np.float32)
+            yield _night_of(night, stages_L, "slpdb")
+
+
+def ucddb_nights(folder: Path) -> Iterator[Night]:
+    """ucddb: one lead of EEG and stages; epochs that are not there are gaps."""
+    for half in ("calibration", "test"):
+        for night in (n for n in brain_nights(folder, half) if n.name.startswith("ucddb")):  # type: ignore[arg-type]
+            with np.load(folder / "ucddb_eeg" / f"{night.name}_eeg_epochs.npz") as held:
+                epochs = held["epoch_index"] - held["epoch_index"].min()
+            n_tokens = int(epochs.max()) + 1
+            eeg_LS = np.full((n_tokens, night.eeg_LS.shape[1]), np.nan, dtype=np.float32)
+            eeg_LS[epochs] = UCDDB_UV * night.eeg_LS
+            stages: list[int | None] = [None] * n_tokens
+            for epoch, code in zip(epochs, night.stages_L, strict=True):
+                stages[epoch] = None if code == UNKNOWN else int(code)
+            recording = Recording(
+                signals=(Signal.from_array("EEG C3-A2", eeg_LS.ravel(), night.rate_hz, "uV"),),
+                duration_s=float(TOKEN_SECONDS * n_tokens),
+                stages=tuple(
+                    StageSpan(float(TOKEN_SECONDS * place), float(TOKEN_SECONDS), code)
+                    for place, code in enumerate(stages)
+                ),
+                subject=Subject(subject_id=night.name),
+                source=f"{night.name}.npz",
+            )
+            yield replace(harmonize(recording, modalities=("eeg",)), cohort="ucddb")
 
 
 def _recording_of(night: WatchNight) -> Recording:
@@ -80,9 +119,8 @@ def shown_each_second(times_s: NDArray[np.float64], rate_bpm: NDArray[np.float64
     return np.where(fresh_T, rate_bpm[np.maximum(last_T, 0)], np.nan).astype(np.float32)
 
 
-def _night_of(night: BeatNight) -> Night:
-    assert night.apnea_M is not None
-    n_tokens = 2 * len(night.apnea_M)
+def _night_of(night: BeatNight, stages_L: NDArray[np.float32], cohort: str) -> Night:
+    n_tokens = len(stages_L)
     n_beats = len(night.times_s)
     beats = Beats(night.times_s, np.ones(n_beats), np.ones(n_beats, dtype=bool))
     rate_hz = MODALITIES["ibi"].rate_hz
@@ -99,7 +137,7 @@ def _night_of(night: BeatNight) -> Night:
         samples={"ibi": made.samples_N},
         valid={"ibi": made.valid_L},
         provenance={"ibi": made.provenance},
-        stages=np.repeat(night.apnea_M, 2).astype(np.float32),
-        cohort="apnea_ecg",
+        stages=stages_L,
+        cohort=cohort,
         source=night.name,
     )

@@ -1,6 +1,7 @@
 """The real part of `usefulness.py`: heart-beat intervals of real people, models pretrained on simulated nights.
 
     stages  sleep_accel, 21 people, the rate of a watch: kappa of five stages and of W, NREM, R
+    slpdb   13 nights of 11 people, beats: the same
     apnea   apnea_ecg, 35 nights (34 people as far as known), beats: AUROC and kappa of minutes
 
 The arms are those of `usefulness.py`, with the `ibi` modality alone of the same models, cross-validated by person;
@@ -26,7 +27,7 @@ from scipy.ndimage import uniform_filter1d
 from fine_tuned import staged, tuning
 from frozen_features import Floats, FrozenNight, front_end_of, frozen_nights, pretrained_model, random_like, read_tokens
 from linear_probes import PENALTY, Standard, auroc, logistic
-from real_excerpts import accel_nights, apnea_nights, store_of
+from real_excerpts import accel_nights, apnea_nights, slpdb_nights, store_of
 from real_people import real_folder
 from sleep2vec.data.window import WindowReader
 from sleep2vec.inference.predictor import load
@@ -39,6 +40,8 @@ from sleep2vec.store.reader import Store
 from study_figures import Figure, Results, difference_of, kappa_of, over_people
 
 ARMS = ("pretrained", "random", "front_end", "finetuned", "scratch")
+TAUGHT = ("finetuned", "scratch", "frozen")
+"""Arms that learn through a recipe: from the pretrained model, from nothing, around the frozen encoder."""
 COMPARED = (("pretrained", "random"), ("pretrained", "front_end"), ("finetuned", "scratch"))
 _CONTEXT_MINUTES = 11
 _THREE = np.array([0, 1, 1, 1, 2])
@@ -110,7 +113,12 @@ class Task:
 
 @dataclass(frozen=True)
 class Study:
-    """One task and seed."""
+    """One task and seed.
+
+    Attributes:
+        whole: judge every scored token. Otherwise what the frozen arms read, which is cut into windows, and of that
+            what the model does not abstain from.
+    """
 
     folder: Path
     store: Store
@@ -119,12 +127,13 @@ class Study:
     seed: int
     options: argparse.Namespace
     pretrained: Callable[[int], Path]
+    whole: bool = False
 
     def told(self, arm: str) -> Told:
         """What an arm says of every night, each read by a model that was taught on other people."""
         folds = folds_by_person(self.store, self.options.folds, self.seed)
         model = self.pretrained(self.seed)
-        if arm in ("finetuned", "scratch"):
+        if arm in TAUGHT:
             return {
                 night: said
                 for fold in range(len(folds))
@@ -167,8 +176,12 @@ class Study:
         split = self.folder / f"{self.name}-{self.seed}-{fold}.json"
         others = [night_id for place, nights in enumerate(folds) for night_id in nights if place != fold]
         split.write_text(json.dumps({"train": others, "validation": [], "test": list(folds[fold])}))
-        config = json.dumps(load_config(model)["model"])
-        start = [f"pretrained={model}"] if arm == "finetuned" else [f"model={config}", "finetuning.encoder_rate=1.0"]
+        config = json.dumps({**load_config(model)["model"], "modalities": ["ibi"]})
+        start = {
+            "finetuned": [f"pretrained={model}", "modalities=[ibi]"],
+            "frozen": [f"pretrained={model}", "modalities=[ibi]", "finetuning.train=head"],
+            "scratch": [f"model={config}", "finetuning.encoder_rate=1.0"],
+        }[arm]
         settings = [
             *(f"store={self.store.path}", f"out={out}", f"run.seed={self.seed}", f"split={{file: {split}}}"),
             *start,
@@ -177,18 +190,28 @@ class Study:
         recipe = load_recipe(self.options.finetune_recipe, FinetuneRecipe, settings)
         run_finetuning(recipe)
         module = load(out).module
-        reader = WindowReader(self.store, module.encoder.front_end)
-        window = read_tokens(PretrainRecipe.model_validate(load_config(model)["recipe"]))
+        reader = WindowReader(self.store)
+        window = 1 if self.whole else read_tokens(PretrainRecipe.model_validate(load_config(model)["recipe"]))
         said = {}
         for night_id in folds[fold]:
             n_tokens = self.store.row(night_id).n_tokens
             kept = slice(0, max(1, n_tokens // window) * window)  # what the frozen arms read
             told_NC = staged(module, reader, night_id, ("ibi",), recipe.window_tokens)[kept]
-            merged = self.task.merge(told_NC)
+            merged = self.task.merge(filled(told_NC) if self.whole else told_NC)
             true = self.task.truth(self.store.stages(night_id, 0, n_tokens)[kept])
             said[night_id] = _as_lists(np.where(np.isnan(merged[:, 0]), np.nan, true), np.nan_to_num(merged))
         shutil.rmtree(out)
         return said
+
+
+def filled(told_NC: Floats) -> Floats:
+    """Between the nearest answers where the model abstains, so that it is judged by the same epochs as a baseline."""
+    known_N = np.isfinite(told_NC[:, 0])
+    place_N = np.arange(len(told_NC))
+    if not known_N.any():
+        return np.full_like(told_NC, 1 / told_NC.shape[1])
+    columns = [np.interp(place_N, place_N[known_N], column[known_N]) for column in told_NC.T]
+    return np.stack(columns, axis=1).astype(np.float32)
 
 
 def folds_by_person(store: Store, n_folds: int, seed: int) -> list[list[str]]:
@@ -263,15 +286,20 @@ def _accuracy(counts: Sequence[NDArray[np.int64]]) -> float | None:
     return agreement_of(np.sum(counts, axis=0)).accuracy
 
 
-TASKS = {
-    "stages": Task(
-        nights=accel_nights,
+def _staging(nights: Callable[[Path], Any]) -> Task:
+    return Task(
+        nights=nights,
         features=lambda tokens_ND, valid_N: (tokens_ND, valid_N),
         merge=lambda told_NC: told_NC,
         truth=lambda stages_N: stages_N,
         n_classes=5,
         scores={"kappa, five": Score(_counts(5), kappa_of), "kappa, three": Score(_counts_of_three, kappa_of)},
-    ),
+    )
+
+
+TASKS = {
+    "stages": _staging(accel_nights),
+    "slpdb": _staging(slpdb_nights),
     "apnea": Task(
         nights=apnea_nights,
         features=_of_minutes,

@@ -343,7 +343,7 @@ def arguments(given: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--folder", type=Path, help="keep everything here, and go on where an earlier run stopped")
     parser.add_argument("--parts", type=several, default=["simulated", "real"])
     parser.add_argument("--arms", type=several, default=list(ARMS))
-    parser.add_argument("--tasks", type=several, default=list(real_usefulness.TASKS), help="of the real part")
+    parser.add_argument("--tasks", type=several, default=["stages", "apnea"], help="of the real part")
     parser.add_argument("--labelled", type=numbers, default=[1, 4, 16, None], help="nights: 1,4,16,all")
     parser.add_argument("--seeds", type=numbers, default=[0, 1, 2], help="0,1,2")
     parser.add_argument("--recipe", default="tiny-demo", help="of pretraining")

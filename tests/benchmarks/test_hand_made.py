@@ -5,16 +5,13 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from hand_made import (
+from hand_made import counts, folds_of, nights_told_apart, told_by_boosting
+from hand_made_features import (
     APNEA_EDGES_HZ,
     Excerpt,
     beat_excerpts,
-    counts,
-    folds_of,
     grids_of_beats,
-    nights_told_apart,
     spectrum,
-    told_by_boosting,
     variability,
     watch_excerpts,
 )

@@ -7,9 +7,10 @@ from made_nights import SLOW, made_night, store_of
 
 from sleep2vec.data.window import Window, WindowReader
 from sleep2vec.model.encoder import Encoder, ModelConfig
+from sleep2vec.model.rhythms import RhythmPath, rhythms_of
 from sleep2vec.model.seconds import SecondPath, second_features
 from sleep2vec.model.sleep_model import SleepModel, SleepModelConfig
-from sleep2vec.tasks.calibration import calibrate, calibrate_fusion, calibrate_seconds
+from sleep2vec.tasks.calibration import calibrate, calibrate_fusion, calibrate_rhythms, calibrate_seconds
 from sleep2vec.tasks.staging import Staging
 from sleep2vec.vocabulary.modalities import parse_modalities
 
@@ -100,3 +101,17 @@ def test_valid_seconds_of_the_training_nights_have_mean_0_and_spread_1(store, ke
         torch.testing.assert_close(scaled_NF.std(dim=0), torch.ones(4).double(), atol=2e-4, rtol=0)
     assert not path.reader("ibi").centre_F.any()  # which no night holds
     assert torch.equal(path.reader("ibi").spread_F, torch.ones_like(path.reader("ibi").spread_F))
+
+
+def test_known_measures_of_slow_rhythms_have_mean_0_and_spread_1(store):
+    """Of whole nights, as they are learned from; a modality that no night holds is left alone."""
+    path = RhythmPath(NAMES_IN_ORDER, 8, 0.0)
+    ids = [f"n{i}" for i in range(5)]
+    calibrate_rhythms(path, WindowReader(store), ids, seed=3, window_tokens=40)
+    view = WindowReader(store).view([Window(night_id, 0, 30) for night_id in ids], "resp", 30)
+    reader = path.reader("resp")
+    told = (rhythms_of("resp", view)[view.valid_BL] - reader.centre_F) / reader.spread_F
+    np.testing.assert_allclose(np.nanmean(told.double().numpy(), axis=0), 0, atol=2e-3)
+    spread = np.nanstd(told.double().numpy(), axis=0)
+    np.testing.assert_allclose(spread[reader.spread_F > 1.001e-3], 1, atol=2e-3)
+    assert not path.reader("ibi").centre_F.any()

@@ -38,7 +38,7 @@ class NightBatch:
         sensors_BM: Which sensor each modality of each window came from; ``""`` where it is absent.
         night_ids: Of the windows.
         first_B: Where in its night each window begins, in tokens.
-        seconds: By modality, what heads of seconds read, where it is kept apart; None: they read `views`.
+        seconds: By modality, what heads of seconds and rhythms read, where it is kept apart; None: they read `views`.
     """
 
     views: dict[str, View]
@@ -80,14 +80,15 @@ class NightBatch:
 
 @dataclass(frozen=True)
 class NightReader:
-    """Reads whole batches: views, what heads of seconds read, and labels.
+    """Reads whole batches: views, what heads of seconds and rhythms read, and labels.
 
     Attributes:
         views: of tokens.
         modalities: which.
         scorings: what is known of the nights.
         labellers: By task.
-        seconds: of seconds; None where no task asks, or where `views` gives samples.
+        seconds: of seconds; None where nobody asks, or where `views` gives samples.
+        heard: which modalities are read by `seconds`; None: all.
     """
 
     views: WindowReader
@@ -95,6 +96,7 @@ class NightReader:
     scorings: ScoringReader
     labellers: Mapping[str, Labeller] = field(default_factory=dict)
     seconds: WindowReader | None = None
+    heard: tuple[str, ...] | None = None
 
     def batch_of(self, windows: Sequence[Window]) -> NightBatch:
         """The given windows, padded to the longest."""
@@ -104,14 +106,14 @@ class NightReader:
         sensors_BM = tuple(
             tuple(held[name].sensor if name in held else "" for name in self.modalities) for held in signals
         )
-        seconds = self.seconds
+        seconds, heard = self.seconds, self.modalities if self.heard is None else self.heard
         return NightBatch(
             {name: self.views.view(windows, name, n_tokens) for name in self.modalities},
             {name: self._labels(labeller, windows, n_tokens) for name, labeller in self.labellers.items()},
             sensors_BM,
             tuple(window.night_id for window in windows),
             torch.tensor([window.first for window in windows]),
-            None if seconds is None else {name: seconds.view(windows, name, n_tokens) for name in self.modalities},
+            None if seconds is None else {name: seconds.view(windows, name, n_tokens) for name in heard},
         )
 
     def _labels(self, labeller: Labeller, windows: Sequence[Window], n_tokens: int) -> Tensor:

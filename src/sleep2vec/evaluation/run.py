@@ -107,8 +107,8 @@ def evaluate(
     """
     module = model.module
     views = WindowReader(store, module.encoder.front_end if keep_features else None)
-    seconds = WindowReader(store, second_features) if keep_features and module.seconds is not None else None
-    reader = NightReader(views, module.modalities, ScoringReader(store), {}, seconds)
+    seconds = WindowReader(store, second_features) if keep_features and module.heard_by_seconds else None
+    reader = NightReader(views, module.modalities, ScoringReader(store), {}, seconds, module.heard_by_seconds)
     judged = judged_nights(model, reader, night_ids, modalities, _told(watch, "nights"))
     figures = figures_of(model, judged, n_resamples, seed)
     plots = plots_of(model, judged)

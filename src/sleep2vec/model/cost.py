@@ -21,6 +21,7 @@ from sleep2vec.data.window import View
 from sleep2vec.model.backbone import BACKBONES
 from sleep2vec.model.encoder import Encoder, ModelConfig
 from sleep2vec.model.projection import Projection
+from sleep2vec.model.rhythms import RhythmPath
 from sleep2vec.model.seconds import SecondPath
 from sleep2vec.model.sizes import SIZES
 from sleep2vec.model.tokenizers import TOKENIZERS
@@ -106,6 +107,7 @@ def parameters_by_part(config: ModelConfig, weights: Mapping[str, Tensor]) -> di
     with torch.device("meta"):
         constants = {f"encoder.{name}" for name, _ in Encoder(config).named_buffers()}
         constants |= {f"seconds.{name}" for name, _ in SecondPath(config.modalities, 1).named_buffers()}
+        constants |= {f"rhythms.{name}" for name, _ in RhythmPath(config.modalities, 1, 0.0).named_buffers()}
     parts: dict[str, int] = {}
     for name, tensor in weights.items():
         if name not in constants and not name.startswith(FAMILIAR):

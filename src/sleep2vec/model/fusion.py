@@ -107,9 +107,17 @@ class Fusion(nn.Module, ABC):
     def forward(self, features_BMLD: Tensor, valid_BML: Tensor) -> tuple[Tensor, Tensor]:
         return self.combine(self.tell(torch.where(valid_BML[..., None], features_BMLD, 0.0)), valid_BML)
 
-    def tell(self, features_BMLD: Tensor) -> Told:
-        """What each modality says; where it is invalid its features must be finite, and are not heard."""
+    def tell(self, features_BMLD: Tensor, beside_BMLD: Tensor | None = None) -> Told:
+        """What each modality says; where it is invalid its features must be finite, and are not heard.
+
+        Args:
+            features_BMLD: of the encoder.
+            beside_BMLD: what else is known of the modality at the token, of the size of normalised features; it speaks
+                and asks to be heard with them.
+        """
         named_BMLD = self.norm(self.maps(features_BMLD)) + self.modality_MD[None, :, None, :]
+        if beside_BMLD is not None:
+            named_BMLD = named_BMLD + beside_BMLD
         score_BML = self.score(named_BMLD)
         return Told(self.value(named_BMLD), _fine(score_BML))
 

@@ -16,10 +16,11 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor, nn
 
 from sleep2vec.data.window import View
-from sleep2vec.model.backbone import TransformerLayer
+from sleep2vec.model.context import ContextName, context_of
 from sleep2vec.model.encoder import Encoder, ModelConfig
 from sleep2vec.model.fusion import FUSIONS, FusionName, Told
 from sleep2vec.model.heads import Clock, HeadShape, NightPool, answering
+from sleep2vec.model.rhythms import RhythmPath
 from sleep2vec.model.seconds import WIDTH as SECOND_WIDTH
 from sleep2vec.model.seconds import SecondPath
 from sleep2vec.model.sizes import SIZES
@@ -27,13 +28,14 @@ from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 
 MOST_FUSED = 256
 """Widest fused token. The heads need no more, and all 511 subsets of the sensors go through them."""
-_HEAD_WIDTH = 32
 
 
 class SleepModelConfig(BaseModel):
     """What a fine-tuned model is made of.
 
-    `linear` leaves out the layer of context and what heads have beside a linear map: a probe of the encoder.
+    `linear` leaves out the layer of context and what heads have beside a linear map: a probe of the encoder. `rhythms`
+    tells tokens what is slow around them (see `model.rhythms`). `dropout` is that of everything but the encoder; the
+    encoder's own where it is None.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -42,6 +44,9 @@ class SleepModelConfig(BaseModel):
     heads: Annotated[dict[str, HeadShape], Field(min_length=1)]
     fusion: FusionName = "gated"
     linear: bool = False
+    rhythms: bool = False
+    context: ContextName = "attention"
+    dropout: float | None = None
 
     @property
     def fused_width(self) -> int:
@@ -115,9 +120,10 @@ class SleepModel(nn.Module):
         names, width = config.encoder.modalities, config.fused_width
         self.encoder = Encoder(config.encoder)
         self.fusion = FUSIONS[config.fusion](len(names), self.encoder.width, width)
-        dropout = config.encoder.dropout
+        dropout = config.encoder.dropout if config.dropout is None else config.dropout
         self.clock = Clock(width)
-        self.context = None if config.linear else TransformerLayer(width, max(1, width // _HEAD_WIDTH), dropout)
+        self.context = None if config.linear else context_of(config.context, width, dropout)
+        self.rhythms = RhythmPath(names, self.encoder.width, dropout, config.encoder.jitter) if config.rhythms else None
         self.seconds = SecondPath(names, width) if config.reads("second") else None
         second_width = None if self.seconds is None else SECOND_WIDTH
         self.pool = NightPool(width, self.encoder.width, second_width) if config.reads("night") else None
@@ -133,6 +139,13 @@ class SleepModel(nn.Module):
     def modalities(self) -> tuple[str, ...]:
         return self.config.encoder.modalities
 
+    @property
+    def heard_by_seconds(self) -> tuple[str, ...]:
+        """The modalities that are read in finer steps than tokens, too: by heads of seconds, or for their rhythms."""
+        if self.seconds is not None:
+            return self.modalities
+        return () if self.rhythms is None else self.rhythms.names
+
     def forward(
         self,
         views: Mapping[str, View],
@@ -143,7 +156,7 @@ class SleepModel(nn.Module):
 
         Args:
             views: by modality.
-            seconds: the same as `seconds_view` has them, for heads of seconds; None where `views` hold samples.
+            seconds: those of `heard_by_seconds` as `second_features` has them; None where `views` hold samples.
             first_B: where in its night each window begins, in tokens; at its start by default.
         """
         return self.answer(self.features(views, seconds, first_B))
@@ -170,12 +183,12 @@ class SleepModel(nn.Module):
             features_BMLD[rows, m] = part.tokens_BLD
             cls_BMD[rows, m] = part.window_BD
             valid_BML[:, m] = views[name].valid_BL
-        told = None
-        if self.seconds is not None:
-            told = self.seconds.tell(self.seconds.read(views if seconds is None else seconds, B, L))
+        fine = views if seconds is None else seconds
+        told = None if self.seconds is None else self.seconds.tell(self.seconds.read(fine, B, L))
+        rhythms_BMLD = None if self.rhythms is None else self.rhythms(fine, features_BMLD)
         first_B = torch.zeros(B) if first_B is None else first_B
         hours_BL = (first_B.to(features_BMLD)[:, None] + torch.arange(L).to(features_BMLD)) * (TOKEN_SECONDS / 3600)
-        return Features(self.fusion.tell(features_BMLD), told, cls_BMD, valid_BML, hours_BL)
+        return Features(self.fusion.tell(features_BMLD, rhythms_BMLD), told, cls_BMD, valid_BML, hours_BL)
 
     def answer(self, features: Features) -> Answers:
         """Answers from the valid tokens of `features`, which may be fewer than they were computed of."""

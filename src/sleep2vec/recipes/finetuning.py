@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +34,7 @@ from sleep2vec.recipes.schema import FinetuneRecipe
 from sleep2vec.recipes.start import note_start
 from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.store.reader import Store
-from sleep2vec.tasks.calibration import calibrate, calibrate_fusion, calibrate_seconds
+from sleep2vec.tasks.calibration import calibrate, calibrate_fusion, calibrate_rhythms, calibrate_seconds
 from sleep2vec.tasks.familiarity import familiarity
 from sleep2vec.tasks.finetuned import KIND, Finetuned
 from sleep2vec.tasks.finetuning import (
@@ -102,18 +103,21 @@ def _run(
         return earlier
     torch.manual_seed(recipe.run.seed)
     module, history = _start(made_of, start)
-    goes_on = start is not None and _carry_on(module, start)
+    carried = frozenset() if start is None else _carry_on(module, start)
     reader = _reader(recipe, module, scorings, tasks)
-    for kept in (reader.views, reader.seconds):
+    for kept, names in ((reader.views, module.modalities), (reader.seconds, module.heard_by_seconds)):
         if kept is not None:
-            kept.prepare((*labelled, *split.validation), module.modalities)
+            kept.prepare((*labelled, *split.validation), names)
     if newest_state(recipe.out) is None:  # else the run goes on with what it had begun with
         if recipe.pretrained is None:
             calibrate(module.encoder, reader.views, split.train, recipe.run.seed)
-        if not goes_on:
+        if "fusion.modality_MD" not in carried:
             calibrate_fusion(module.fusion, module.encoder, reader.views, split.train, recipe.run.seed)
         if module.seconds is not None:
             calibrate_seconds(module.seconds, reader.seconds or reader.views, split.train, recipe.run.seed)
+        if module.rhythms is not None and not any(name.startswith("rhythms.") for name in carried):
+            fine = reader.seconds or reader.views
+            calibrate_rhythms(module.rhythms, fine, split.train, recipe.run.seed, recipe.window_tokens)
     let_learn(module, recipe.finetuning)
     source = NightSource(reader, labelled, recipe.batch_windows, recipe.window_tokens, recipe.run.seed)
     validation = NightSequence(_unlabelled(reader), split.validation)
@@ -250,13 +254,13 @@ def _reader(
     else:
         views = WindowReader(scorings.store, module.encoder.front_end, recipe.feature_folder)
         seconds = None
-        if module.seconds is not None:
+        if module.heard_by_seconds:
             seconds = WindowReader(scorings.store, second_features, recipe.feature_folder)
-    return NightReader(views, module.modalities, scorings, tasks, seconds)
+    return NightReader(views, module.modalities, scorings, tasks, seconds, module.heard_by_seconds)
 
 
 def _unlabelled(reader: NightReader) -> NightReader:
-    return NightReader(reader.views, reader.modalities, reader.scorings, {}, reader.seconds)
+    return replace(reader, labellers={})
 
 
 def _made_of(recipe: FinetuneRecipe, start: Path | None, tasks: Mapping[str, Task]) -> SleepModelConfig:
@@ -269,6 +273,9 @@ def _made_of(recipe: FinetuneRecipe, start: Path | None, tasks: Mapping[str, Tas
         heads={name: task.head for name, task in tasks.items()},
         fusion=recipe.finetuning.fusion,
         linear=recipe.finetuning.train == "probe",
+        rhythms=recipe.finetuning.rhythms,
+        context=recipe.finetuning.context,
+        dropout=recipe.finetuning.head_dropout,
     )
 
 
@@ -307,13 +314,14 @@ def _start(made_of: SleepModelConfig, start: Path | None) -> tuple[SleepModel, d
     return module, dict(load_config(start)["training_data"])
 
 
-def _carry_on(module: SleepModel, start: Path) -> bool:
-    """Take from a model that was fine-tuned before all beside an encoder that is alike: fusion, context, heads.
+def _carry_on(module: SleepModel, start: Path) -> frozenset[str]:
+    """Take from a model that was fine-tuned before what is alike beside the encoder: fusion, rhythms, context, heads.
 
-    Returns whether it was fine-tuned. Heads of new tasks, and what they read, begin at random.
+    Returns the names of what was taken; none where it was never fine-tuned. Heads of new tasks, and what they read,
+    begin at random.
     """
     if load_config(start).get("kind") != KIND:
-        return False
+        return frozenset()
     own = module.state_dict()
     weights = {
         name: weight
@@ -321,7 +329,7 @@ def _carry_on(module: SleepModel, start: Path) -> bool:
         if name in own and weight.shape == own[name].shape and not name.startswith((ENCODER_PREFIX, "seconds."))
     }
     module.load_state_dict({**own, **weights})
-    return "fusion.modality_MD" in weights
+    return frozenset(weights)
 
 
 def _use(history: Mapping[str, Any]) -> str:

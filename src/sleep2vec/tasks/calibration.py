@@ -9,6 +9,7 @@ from torch import Tensor
 from sleep2vec.data.window import View, Window, WindowReader
 from sleep2vec.model.encoder import Encoder
 from sleep2vec.model.fusion import Fusion
+from sleep2vec.model.rhythms import RhythmPath, rhythms_of
 from sleep2vec.model.seconds import SecondPath, seconds_of
 from sleep2vec.vocabulary.modalities import TOKEN_SECONDS
 
@@ -65,10 +66,19 @@ def calibrate_seconds(path: SecondPath, reader: WindowReader, night_ids: Sequenc
             path.reader(name).calibrate(features_NF)
 
 
+@torch.no_grad()
+def calibrate_rhythms(
+    path: RhythmPath, reader: WindowReader, night_ids: Sequence[str], seed: int, window_tokens: int
+) -> None:
+    """Give the path of rhythms the usual size of its measures, in windows as long as those it will learn from."""
+    for name, view in _hours(reader, night_ids, seed, path.names, window_tokens):
+        path.reader(name).calibrate(rhythms_of(name, view)[view.valid_BL])
+
+
 def _hours(
-    reader: WindowReader, night_ids: Sequence[str], seed: int, modalities: Sequence[str]
+    reader: WindowReader, night_ids: Sequence[str], seed: int, modalities: Sequence[str], n_tokens: int = WINDOW_TOKENS
 ) -> Iterator[tuple[str, View]]:
-    """(modality, view of an hour of each of some nights that hold it), on the CPU."""
+    """(modality, view of an hour, or of so many tokens, of each of some nights that hold it), on the CPU."""
     draw = np.random.default_rng([seed, 0xCA1])
     nights = [str(night_id) for night_id in draw.permutation(np.array(night_ids))]
     for name in modalities:
@@ -76,7 +86,7 @@ def _hours(
         if not holders:
             continue
         rows = [reader.store.row(night_id) for night_id in holders]
-        lengths = [min(WINDOW_TOKENS, row.n_tokens) for row in rows]
+        lengths = [min(n_tokens, row.n_tokens) for row in rows]
         windows = [
             Window(row.night_id, int(draw.integers(row.n_tokens - length + 1)), length)
             for row, length in zip(rows, lengths, strict=True)

@@ -9,11 +9,11 @@ Dimension letters: B windows, M modalities, L tokens.
 """
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Annotated, Literal, overload
+from typing import Annotated, Literal, Self, overload
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from sleep2vec.data.augment import DropoutConfig, drop_modalities
@@ -21,6 +21,7 @@ from sleep2vec.data.nights import NightBatch, NightReader, NightSource
 from sleep2vec.data.scoring import ScoringReader
 from sleep2vec.data.window import Window
 from sleep2vec.model.adapters import add_adapters
+from sleep2vec.model.context import ContextName
 from sleep2vec.model.encoder import MAX_TOKENS
 from sleep2vec.model.fusion import FusionName
 from sleep2vec.model.sleep_model import Answers, SleepModel
@@ -43,6 +44,19 @@ class FinetuneConfig(BaseModel):
     train: TrainName = "full"
     fusion: FusionName = "gated"
     mix_layers: Annotated[bool, Field(description="fuse a learned mean of the backbone's layers, not the last")] = False
+    rhythms: Annotated[
+        bool,
+        Field(
+            description="tell tokens of ibi and resp the slow rhythms around them, in windows of 2.5 to 30 min; "
+            "window_tokens should then hold a night"
+        ),
+    ] = False
+    context: Annotated[ContextName, Field(description="what lets neighbouring tokens weigh on each other")] = (
+        "attention"
+    )
+    head_dropout: Annotated[
+        float | None, Field(ge=0, lt=1, description="of rhythms, context and heads; as the encoder's by default")
+    ] = None
     encoder_rate: Annotated[float, Field(gt=0, le=1, description="factor on the learning rate of the encoder")] = 0.3
     lora_rank: Annotated[int, Field(ge=1)] = 8
     lora_alpha: Annotated[int, Field(ge=1)] = 16
@@ -50,6 +64,12 @@ class FinetuneConfig(BaseModel):
     task_weights: Annotated[
         dict[str, Annotated[float, Field(ge=0)]], Field(description="of losses, by task; else 1 for staging and 0.1")
     ] = {}
+
+    @model_validator(mode="after")
+    def _probes_read_the_encoder(self) -> Self:
+        if self.train == "probe" and self.rhythms:
+            raise ValueError("a probe (train: probe) reads the encoder alone; leave out rhythms, or train head")
+        return self
 
 
 class NightSequence(Sequence[NightBatch]):
