@@ -1,6 +1,6 @@
 """One lead of EEG of a real person, a whole night: the shipped model beside YASA.
 
-    python benchmarks/real_brain.py [--models small-tasks FOLDER ...] [--json FILE]
+    python benchmarks/real_brain.py [--models tiny-tasks FOLDER ...] [--json FILE]
 
 ucddb 018 (822 epochs of 30 s, scored by Rechtschaffen and Kales; its lead is taken for C3-A2) is read from the same
 samples by YASA (Vallat and Walker, eLife 10 (2021): trained on thousands of real nights) and, through harmonisation and
@@ -62,7 +62,7 @@ def figures(scored_L: Floats, said_L: Floats) -> dict[str, Any]:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--models", nargs="+", default=["small-tasks"], help="names of shipped models, or folders")
+    parser.add_argument("--models", nargs="+", default=["tiny-tasks"], help="names of shipped models, or folders")
     parser.add_argument("--json", type=Path)
     options = parser.parse_args()
     folder = real_folder()

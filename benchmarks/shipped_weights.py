@@ -38,8 +38,10 @@ def main() -> None:
         )
     if start is not None:
         card = card.replace(f"pretrained: {start}", f"pretrained: {Path(start).name}")
+    card = card.replace("\nweights: float32\n", "\nweights: bfloat16\n")
     config.pop("format")
-    save_checkpoint(folder, load_weights(options.run), config, card)
+    config["recipe"]["weights"] = "bfloat16"
+    save_checkpoint(folder, load_weights(options.run), config, card, "bfloat16")
     megabytes = sum(path.stat().st_size for path in folder.iterdir()) / 1e6
     print(json.dumps({"folder": str(folder), "megabytes": round(megabytes, 1), "scores": config["scores"]}, indent=1))
     if megabytes > MOST_MB:

@@ -21,6 +21,7 @@ SHIPPED = {
     "paper-large": (PretrainRecipe, PLACES),
     "small": (PretrainRecipe, PLACES),
     "small-tasks": (FinetuneRecipe, PLACES),
+    "tiny-tasks": (FinetuneRecipe, (*PLACES, "pretrained=/data/model")),
     "staging": (FinetuneRecipe, PLACES),
     "respiratory": (FinetuneRecipe, PLACES),
     "arousal": (FinetuneRecipe, PLACES),

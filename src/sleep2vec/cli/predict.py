@@ -16,7 +16,7 @@ def command(
     file: Annotated[Path, typer.Argument(help="The recording (EDF, EDF+, BDF).")],
     model: Annotated[
         Path | None,
-        typer.Option(help="Folder of a fine-tuned model. Default: small-tasks, which comes with sleep2vec."),
+        typer.Option(help="Folder of a fine-tuned model. Default: tiny-tasks, which comes with sleep2vec."),
     ] = None,
     modalities: Annotated[
         str | None, typer.Option(help="Use only these, with commas: for example ibi,resp. Default: all there are.")

@@ -9,7 +9,7 @@ from sleep2vec.vocabulary.errors import ModelError
 
 _HOME = Path(__file__).parent / "weights"
 
-STAGING = "small-tasks"
+STAGING = "tiny-tasks"
 """What answers when nobody names a model."""
 
 
