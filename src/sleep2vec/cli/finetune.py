@@ -10,12 +10,12 @@ NAME = "finetune"
 
 
 def command(
-    recipe: Annotated[str, typer.Option(help="A YAML file, or the name of a shipped recipe (tiny-demo-staging).")],
+    recipe: Annotated[str, typer.Option(help="A YAML file, or the name of a shipped recipe (tiny-tasks, age ...).")],
     settings: Settings = None,
     i_know: IKnow = False,
 ) -> None:
-    """Fine-tune a model for staging from any subset of sensors. Run it again to go on where it was stopped;
-    start it with torchrun to use several devices."""
+    """Fine-tune a model for one or several tasks from any subset of sensors. Run it again to go on where it was
+    stopped; start it with torchrun to use several devices."""
     from sleep2vec.cli.training_progress import one_voice, speaks, training_bar
     from sleep2vec.recipes.loading import load_recipe
     from sleep2vec.recipes.schema import FinetuneRecipe

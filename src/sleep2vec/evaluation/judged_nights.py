@@ -92,7 +92,7 @@ def judged_nights(
             judged.staged.append(
                 StagedNight(row.person, scoring.stages_L, staged_LC, name=row.night_id, grid_start_s=row.grid_start_s)
             )
-        with_oximeter = modalities is None or "spo2" in modalities
+        with_oximeter = "spo2" in model.module.modalities and (modalities is None or "spo2" in modalities)
         judged.breathing.append(_breathing(model.tasks, answered, row, reader, staged_LC, with_oximeter))
         for name, task in model.tasks.items():
             if isinstance(task, NightTask):

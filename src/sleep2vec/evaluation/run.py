@@ -22,6 +22,7 @@ from sleep2vec.model.seconds import second_features
 from sleep2vec.report.evaluation import EvaluationPage, evaluation_html
 from sleep2vec.report.evaluation_plots import Plot, SubsetPlot
 from sleep2vec.store.atomic import written_together
+from sleep2vec.store.manifest import ManifestRow
 from sleep2vec.store.reader import Store
 from sleep2vec.tasks.finetuned import Finetuned
 from sleep2vec.vocabulary.errors import UsageError
@@ -41,6 +42,7 @@ class Evaluation:
         subsets: Of every subset of sensors; empty where not asked for.
         n_nights, n_people: On whom it rests.
         warnings: What a person should know before believing it.
+        given: The sensors it was given, as `Figure.sensors` has them; ``""``: all it reads.
     """
 
     figures: Sequence[Figure]
@@ -49,6 +51,7 @@ class Evaluation:
     n_nights: int
     n_people: int
     warnings: Sequence[str]
+    given: str = ""
 
 
 def unseen_nights(store: Store, config: dict[str, Any], *, i_know: bool = False) -> tuple[list[str], list[str]]:
@@ -60,6 +63,8 @@ def unseen_nights(store: Store, config: dict[str, Any], *, i_know: bool = False)
         UsageError: everybody taught it, and nobody said `i_know`.
     """
     taught, fitted = set(config.get(PEOPLE, ())), set(config.get(FITTED, ()))
+    if not store.rows:
+        raise UsageError(f"{store.path} holds no nights; ingest some into it, or name another store.")
     known = {row.night_id: next(iter(hashes_of([row]))) for row in store.rows}
     free = [night_id for night_id, who in known.items() if who not in taught | fitted]
     if free:
@@ -115,25 +120,26 @@ def evaluate(
     found: list[SubsetKappa] = []
     if subsets and "staging" in model.tasks:
         found = kappas(staged_subsets(model, reader, night_ids, watch=_told(watch, "subsets of sensors")))
-        figures += [subset_figure(subset, len(judged.rows)) for subset in _ends(found)]
+        figures += [subset_figure(subset, judged.rows) for subset in _ends(found)]
         values = np.array([np.nan if subset.kappa is None else subset.kappa for subset in found])
         plots.setdefault("staging", []).append(
             SubsetPlot(
                 "Every subset of the sensors", _SUBSET_WHAT, tuple(subset.name for subset in found), values, True
             )
         )
-    if modalities is not None:
-        figures = [replace(line, sensors=line.sensors or "+".join(modalities)) for line in figures]
+    given = "" if modalities is None else "+".join(modalities)
+    figures = [replace(line, sensors=line.sensors or given) for line in figures]
     people = {row.person for row in judged.rows}
     refused = {} if model.survival is None else model.survival.refused
     told = [*warnings, *(f"survival, {outcome}, was not fitted: {reason}" for outcome, reason in refused.items())]
-    return Evaluation(figures, plots, found, len(judged.rows), len(people), told)
+    return Evaluation(figures, plots, found, len(judged.rows), len(people), told, given)
 
 
-def subset_figure(subset: SubsetKappa, n_nights: int) -> Figure:
+def subset_figure(subset: SubsetKappa, rows: Sequence[ManifestRow]) -> Figure:
     """A line without an interval: an interval of the worst of 511 would not be one."""
+    n_people = len({row.person for row in rows})
     return Figure(
-        _SUBSET_WHAT, subset.kappa, None, None, n_nights, n_nights, task="staging", outcome="5 classes",
+        _SUBSET_WHAT, subset.kappa, None, None, len(rows), n_people, task="staging", outcome="5 classes",
         sensors=subset.name,
     )  # fmt: skip
 
@@ -177,7 +183,10 @@ def save_evaluation(
             ("date", date.today().isoformat()),
             *facts.items(),
         ],
-        figures=evaluation.figures,
+        # On the page the sensors that it was given stand once, at its head.
+        figures=[
+            replace(line, sensors="") if line.sensors == evaluation.given else line for line in evaluation.figures
+        ],
         plots=evaluation.plots,
         warnings=evaluation.warnings,
         versions={"sleep2vec": version("sleep2vec")},
@@ -192,6 +201,8 @@ def save_evaluation(
     with written_together(out, "the evaluation") as workshop:
         for name, text in files.items():
             (workshop / name).write_text(text, encoding="utf-8", newline="")
+    if not evaluation.subsets:
+        (out / "subsets.csv").unlink(missing_ok=True)  # of an evaluation before
     return [out / name for name in files]
 
 

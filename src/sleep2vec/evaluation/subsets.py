@@ -81,20 +81,20 @@ def kappas(counts: Mapping[tuple[str, ...], Sequence[Confusion]]) -> list[Subset
 
 
 def answers_by_subset(
-    module: SleepModel, features: Features, subsets: Sequence[tuple[str, ...]]
+    module: SleepModel, features: Features, subsets: Sequence[tuple[str, ...]], tasks: Sequence[str] | None = None
 ) -> Iterator[tuple[Sequence[tuple[str, ...]], Answers]]:
-    """Answers of one window (B = 1) for some subsets at a time, as a batch of as many windows."""
+    """Answers of one window (B = 1) for some subsets at a time, as a batch of as many; of all tasks, or some."""
     for first in range(0, len(subsets), SUBSETS_AT_ONCE):
         some = subsets[first : first + SUBSETS_AT_ONCE]
         kept_QM = torch.tensor([[name in subset for name in module.modalities] for subset in some])
         kept_QM = kept_QM.to(features.valid_BML.device)
-        yield some, module.answer(features.expanded(len(some)).only(kept_QM[:, :, None]))
+        yield some, module.answer(features.expanded(len(some)).only(kept_QM[:, :, None]), tasks)
 
 
 def _staged(
     module: SleepModel, features: Features, subsets: Sequence[tuple[str, ...]]
 ) -> Iterator[tuple[tuple[str, ...], np.ndarray]]:
-    for some, answers in answers_by_subset(module, features, subsets):
+    for some, answers in answers_by_subset(module, features, subsets, ("staging",)):
         predicted_QL: Tensor = answers.outputs["staging"].argmax(dim=-1).float()
         predicted_QL = predicted_QL.masked_fill(~answers.readable_BL, float("nan"))
         yield from zip(some, predicted_QL.cpu().numpy(), strict=True)

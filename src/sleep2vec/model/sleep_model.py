@@ -7,7 +7,7 @@ Dimension letters: B windows, M modalities, L tokens, S = 30 L seconds, D featur
 E of seconds, K answers.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated
 
@@ -100,7 +100,7 @@ class Answers:
         readable_BL: Tokens with at least one valid modality; the others are abstained from.
         fused_BLH: The fused features.
         windows_BD: [CLS] embeddings, averaged over the modalities a window has.
-        nights_BH: Embeddings of the nights that the heads of nights read; None without such heads.
+        nights_BH: Embeddings of the nights that the heads of nights read; None where no such head was asked.
     """
 
     outputs: dict[str, Tensor]
@@ -190,8 +190,14 @@ class SleepModel(nn.Module):
         hours_BL = (first_B.to(features_BMLD)[:, None] + torch.arange(L).to(features_BMLD)) * (TOKEN_SECONDS / 3600)
         return Features(self.fusion.tell(features_BMLD, rhythms_BMLD), told, cls_BMD, valid_BML, hours_BL)
 
-    def answer(self, features: Features) -> Answers:
-        """Answers from the valid tokens of `features`, which may be fewer than they were computed of."""
+    def answer(self, features: Features, tasks: Sequence[str] | None = None) -> Answers:
+        """Answers from the valid tokens of `features`, which may be fewer than they were computed of.
+
+        Args:
+            features: of all sensors there are.
+            tasks: whose heads to ask, None for all; what only others read is not computed.
+        """
+        asked = {name: head.resolution for name, head in self.config.heads.items() if tasks is None or name in tasks}
         fused_BLH, weights_BML = self.fusion.combine(features.tokens, features.valid_BML)
         readable_BL = features.valid_BML.any(dim=1)
         tokens_BLH = fused_BLH + torch.where(readable_BL[..., None], self.clock(features.hours_BL), 0.0)
@@ -200,12 +206,15 @@ class SleepModel(nn.Module):
             # abstained from afterwards, so what it looks at instead does not matter.
             tokens_BLH = self.context(tokens_BLH, readable_BL | ~readable_BL.any(dim=1, keepdim=True))
         seconds_BSE = None
-        if self.seconds is not None and features.seconds is not None:
+        fine = not {"second", "night"}.isdisjoint(asked.values())
+        if fine and self.seconds is not None and features.seconds is not None:
             seconds_BSE = self.seconds(features.seconds, features.valid_BML, tokens_BLH)
         windows_BD = _mean_of_present(features.cls_BMD, features.valid_BML.any(dim=2))
-        nights_BH = None if self.pool is None else self.pool(tokens_BLH, readable_BL, windows_BD, seconds_BSE)
+        nights_BH = None
+        if self.pool is not None and "night" in asked.values():
+            nights_BH = self.pool(tokens_BLH, readable_BL, windows_BD, seconds_BSE)
         source = {"token": tokens_BLH, "second": seconds_BSE, "night": nights_BH}
-        outputs = {name: self.heads[name](source[head.resolution]) for name, head in self.config.heads.items()}
+        outputs = {name: self.heads[name](source[resolution]) for name, resolution in asked.items()}
         return Answers(outputs, weights_BML, readable_BL, fused_BLH, windows_BD, nights_BH)
 
 

@@ -113,7 +113,7 @@ def _run(
             calibrate(module.encoder, reader.views, split.train, recipe.run.seed)
         if "fusion.modality_MD" not in carried:
             calibrate_fusion(module.fusion, module.encoder, reader.views, split.train, recipe.run.seed)
-        if module.seconds is not None:
+        if module.seconds is not None and not any(name.startswith("seconds.") for name in carried):
             calibrate_seconds(module.seconds, reader.seconds or reader.views, split.train, recipe.run.seed)
         if module.rhythms is not None and not any(name.startswith("rhythms.") for name in carried):
             fine = reader.seconds or reader.views
@@ -232,8 +232,8 @@ def labelled_nights(recipe: FinetuneRecipe, scorings: ScoringReader, split: Spli
     known = [row for row in rows if any(task.knows(row, scorings) for task in tasks.values())]
     if not known:
         raise StoreError(
-            f"{store.path}: none of its {len(split.train)} training nights has labels for {', '.join(tasks)}; "
-            "ingest the nights with their scorings and tables."
+            f"{store.path}: none of its {len(split.train)} training nights has labels for {', '.join(tasks)}"
+            f"{_no_such_column(recipe, rows)}; ingest the nights with their scorings and tables."
         )
     if recipe.labelled_people is not None:
         people = sorted({row.person for row in known})
@@ -243,6 +243,13 @@ def labelled_nights(recipe: FinetuneRecipe, scorings: ScoringReader, split: Spli
     if recipe.labelled_nights is not None:
         night_ids = draw.sample(night_ids, min(recipe.labelled_nights, len(night_ids)))
     return tuple(night_ids)
+
+
+def _no_such_column(recipe: FinetuneRecipe, rows: Sequence[ManifestRow]) -> str:
+    """What to say where a task of the recipe's own asks for a column that no night has."""
+    there = sorted({name for row in rows for name in row.measures})
+    missing = [config.column for config in recipe.custom if config.column not in there]
+    return f" (no column {missing[0]!r}; there are: {', '.join(there) or 'none'})" if missing else ""
 
 
 def _reader(
@@ -315,7 +322,8 @@ def _start(made_of: SleepModelConfig, start: Path | None) -> tuple[SleepModel, d
 
 
 def _carry_on(module: SleepModel, start: Path) -> frozenset[str]:
-    """Take from a model that was fine-tuned before what is alike beside the encoder: fusion, rhythms, context, heads.
+    """Take from a model that was fine-tuned before what is alike beside the encoder: fusion, rhythms, context, the path
+    of seconds, heads.
 
     Returns the names of what was taken; none where it was never fine-tuned. Heads of new tasks, and what they read,
     begin at random.
@@ -326,7 +334,7 @@ def _carry_on(module: SleepModel, start: Path) -> frozenset[str]:
     weights = {
         name: weight
         for name, weight in load_weights(start).items()
-        if name in own and weight.shape == own[name].shape and not name.startswith((ENCODER_PREFIX, "seconds."))
+        if name in own and weight.shape == own[name].shape and not name.startswith(ENCODER_PREFIX)
     }
     module.load_state_dict({**own, **weights})
     return frozenset(weights)

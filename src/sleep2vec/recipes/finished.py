@@ -9,6 +9,8 @@ from sleep2vec.vocabulary.errors import ModelError, UsageError
 
 def check_place(out: Path) -> None:
     """Raise `UsageError` when a run could not write into `out`, before it has spent an hour; nothing is left behind."""
+    if (out / "store.json").exists():
+        raise UsageError(f"a run cannot be written to {out}: it is a store; name another folder with --set out=...")
     above = out
     while not above.exists() and above != above.parent:
         above = above.parent

@@ -29,7 +29,8 @@ class Task(BaseModel):
         name: Key of its head, its labels and its results.
         chance: Loss of the best constant answer on the training nights; the loss is divided by it, so that 1 is knowing
             nothing, whatever the task.
-        temperature: Divides logits before they become probabilities; fitted on validation people.
+        temperature: Divides logits before they become probabilities; fitted on validation people, but for events, which
+            have thresholds.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False)
