@@ -2,7 +2,9 @@
 
 import csv
 import json
+from dataclasses import replace
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -73,6 +75,7 @@ def test_groups_and_subsets_stand_beside_all(evaluation):
     told = [line for line in evaluation.figures if line.sensors]
     assert len(told) == 3
     assert max(line.estimate for line in told) == best
+    assert {(line.n_nights, line.n_people) for line in told} == {(evaluation.n_nights, evaluation.n_people)}
 
 
 def test_what_is_written_agrees_and_is_whole(place, evaluation, tmp_path):
@@ -92,6 +95,11 @@ def test_what_is_written_agrees_and_is_whole(place, evaluation, tmp_path):
     assert "&lt;m&gt;" in page
     assert "<m>" not in page
     assert sorted(path.name for path in paths) == sorted(path.name for path in (tmp_path / "out").iterdir())
+    save_evaluation(
+        replace(evaluation, subsets=[]), tmp_path / "out", model_name="m", store=place[0].path, simulated_weights=True,
+        facts={},
+    )  # fmt: skip
+    assert not (tmp_path / "out" / "subsets.csv").exists()  # it was of the one before
 
 
 def test_a_file_in_the_way_is_told_and_nothing_is_written(place, evaluation, tmp_path):
@@ -119,8 +127,13 @@ def test_only_people_who_taught_nothing_judge(place):
     assert len(unseen_nights(store, {PEOPLE: sorted(hashes_of(rows))}, i_know=True)[0]) == len(rows)
 
 
-def test_less_is_given_where_less_is_asked_for(place):
-    """With one sensor alone the answers are those of the subset of one, and the page's lines say from what."""
+def test_a_store_without_nights_is_told():
+    with pytest.raises(UsageError, match="here holds no nights"):
+        unseen_nights(SimpleNamespace(rows=[], path="here"), {}, i_know=True)
+
+
+def test_less_is_given_where_less_is_asked_for(place, tmp_path):
+    """With one sensor alone the answers are those of the subset of one; lines say from what, the page at its head."""
     store, model = place
     ids = [row.night_id for row in store.rows][:2]
     alone = evaluate(model, store, ids, modalities=("spo2",), n_resamples=5)
@@ -131,3 +144,10 @@ def test_less_is_given_where_less_is_asked_for(place):
     )
     assert kappa.estimate == pytest.approx(subset.kappa, abs=1e-9)
     assert kappa.sensors == "spo2"
+    save_evaluation(
+        alone, tmp_path, model_name="m", store=store.path, simulated_weights=True, facts={"sensors": "spo2"}
+    )
+    assert {row["sensors"] for row in csv.DictReader((tmp_path / "figures.csv").read_text().splitlines())} == {"spo2"}
+    page = (tmp_path / "evaluation.html").read_text()
+    assert "macro-F1" in page  # of the table of all people and what was given
+    assert "By sensors" not in page

@@ -113,6 +113,21 @@ def test_features_answer_any_subset_as_if_the_others_had_not_been_there(made, su
 
 
 @torch.no_grad()
+def test_a_head_that_is_asked_alone_says_the_same_and_what_only_others_read_is_not_computed(made):
+    features = made.features(views(1))
+    whole = made.answer(features)
+    for name, head in made.config.heads.items():
+        alone = made.answer(features, [name])
+        assert list(alone.outputs) == [name]
+        assert torch.equal(alone.outputs[name], whole.outputs[name])
+        assert (alone.nights_BH is None) == (head.resolution != "night")
+    made.seconds, path = None, made.seconds  # a head of tokens does not miss it
+    token = next(name for name, head in made.config.heads.items() if head.resolution == "token")
+    assert torch.equal(made.answer(features, [token]).outputs[token], whole.outputs[token])
+    made.seconds = path
+
+
+@torch.no_grad()
 def test_garbage_in_invalid_tokens_changes_not_one_bit(made):
     given = views(2)
     for garbage in (float("nan"), 1e30):

@@ -1,5 +1,8 @@
 """Fine-tuning with slow rhythms: killed and resumed, with and without kept features, and carried on from."""
 
+import shutil
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -11,6 +14,8 @@ from sleep2vec.model import rhythms
 from sleep2vec.model.checkpoint import load_weights
 from sleep2vec.recipes.finetuning import run_finetuning
 from sleep2vec.recipes.schema import FinetuneRecipe
+from sleep2vec.vocabulary.errors import StoreError, UsageError
+from sleep2vec.vocabulary.events import Event
 
 NAMES = ("spo2", "ibi", "resp")
 RUN = {"steps": 3, "validate_every": 3, "save_every": 1, "log_every": 1, "device": "cpu"}
@@ -23,7 +28,8 @@ class KilledError(Exception):
 @pytest.fixture(scope="module")
 def store(tmp_path_factory):
     folder = tmp_path_factory.mktemp("rhythmic") / "store"
-    store_of(folder, [made_night(f"n{i}", i, 60, NAMES, stages=np.arange(60.0) % 5) for i in range(8)])
+    nights = [made_night(f"n{i}", i, 60, NAMES, stages=np.arange(60.0) % 5) for i in range(8)]
+    store_of(folder, [replace(night, events=(Event("arousal", 50.0, 5.0),)) for night in nights])
     return folder
 
 
@@ -43,6 +49,18 @@ def undisturbed(store):
 def same(one, other):
     expected, found = load_weights(one), load_weights(other)
     return found.keys() == expected.keys() and all(torch.equal(found[n], v) for n, v in expected.items())
+
+
+def carried_on(store, start, folder, **more):
+    """Weights after a step, at a rate of next to nothing, from a model that is said to have been pretrained."""
+    begun = folder.parent / f"{folder.name}-begun"
+    shutil.copytree(start, begun)
+    config = begun / "config.json"
+    told = '{"n_nights": 1, "n_people": 1, "hours": 1.0, "cohorts": {"made": 1}, "simulated_only": true}'
+    config.write_text(config.read_text().replace('"training_data": {', f'"training_data": {{"pretraining": {told},', 1))
+    more |= {"model": None, "pretrained": begun, "optimizer": {"learning_rate": 1e-12}}
+    run_finetuning(recipe(store, folder, run=RUN | {"steps": 1, "validate_every": 1}, **more), i_know=True)
+    return load_weights(folder)
 
 
 def test_killed_and_resumed_is_the_same_model_bit_for_bit(store, undisturbed, tmp_path):
@@ -77,22 +95,33 @@ def test_its_measures_were_calibrated_on_whole_windows_and_it_answers_from_each_
 
 def test_who_carries_on_keeps_rhythms_and_their_calibration(store, undisturbed, tmp_path):
     """One step at a rate of next to nothing leaves what was there."""
-    more = {"model": None, "pretrained": undisturbed, "optimizer": {"learning_rate": 1e-12}}
-    config = undisturbed / "config.json"
-    told = config.read_text()
-    config.write_text(told.replace('"training_data": {', '"training_data": {"pretraining": ' + _PRETRAINED + ",", 1))
-    try:
-        run_finetuning(recipe(store, tmp_path, run=RUN | {"steps": 1, "validate_every": 1}, **more), i_know=True)
-    finally:
-        config.write_text(told)
-    before, after = load_weights(undisturbed), load_weights(tmp_path)
+    before, after = load_weights(undisturbed), carried_on(store, undisturbed, tmp_path)
     kept = [name for name in before if name.startswith(("rhythms.", "context.", "fusion."))]
     assert any(name.startswith("rhythms.readers.resp") for name in kept)
     for name in kept:
         torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-6, msg=name)
 
 
-_PRETRAINED = '{"n_nights": 1, "n_people": 1, "hours": 1.0, "cohorts": {"made": 1}, "simulated_only": true}'
+def test_who_carries_on_keeps_the_path_of_seconds_and_its_heads(store, tmp_path):
+    tasks = {"tasks": ["staging", "arousal"]}
+    first = tmp_path / "first"
+    run_finetuning(recipe(store, first, **tasks))
+    before, after = load_weights(first), carried_on(store, first, tmp_path / "second", **tasks)
+    kept = [name for name in before if name.startswith(("seconds.", "heads."))]
+    assert any(name.startswith("seconds.blocks") for name in kept)
+    for name in kept:
+        torch.testing.assert_close(after[name], before[name], rtol=0, atol=1e-6, msg=name)
+
+
+def test_a_run_is_not_written_into_a_store(store):
+    with pytest.raises(UsageError, match="it is a store; name another folder"):
+        run_finetuning(recipe(store, store))
+
+
+def test_a_column_that_no_night_has_is_named_with_those_there_are(store, tmp_path):
+    custom = [{"name": "mass", "column": "bmii", "kind": "regression"}]
+    with pytest.raises(StoreError, match=r"no column 'bmii'; there are: "):
+        run_finetuning(recipe(store, tmp_path, tasks=[], custom=custom))
 
 
 def test_a_probe_has_no_rhythms(store, tmp_path):
