@@ -17,7 +17,7 @@ from hypothesis.extra import numpy as arrays
 from page_reader import read_html
 
 from sleep2vec.metrics.figure import Figure
-from sleep2vec.report.evaluation import EvaluationPage, evaluation_html
+from sleep2vec.report.evaluation import EvaluationPage, evaluation_html, sections_of
 from sleep2vec.report.evaluation_plots import (
     BlandAltmanPlot,
     ConfusionPlot,
@@ -238,6 +238,19 @@ def test_a_page_says_of_whom_simulated_weights_speak_and_what_it_was_made_from()
         "Nothing was evaluated",
     ):
         assert words in real
+
+
+def test_the_contents_show_what_the_field_asks_for_first():
+    """Kappa before accuracy, F1 before precision, a C-index before how many died; else the first figure there is."""
+    told = {
+        "staging": ("accuracy", "kappa"),
+        "arousal": ("precision", "F1"),
+        "survival": ("people with the event", "Harrell's C, embedding"),
+        "custom": ("dose",),
+    }
+    figures = [figure(what, task=task) for task, names in told.items() for what in names]
+    shown = {section.name: section.headline for section in sections_of(page(figures))}
+    assert [row.what for row in shown.values()] == ["kappa", "F1", "Harrell's C, embedding", "dose"]
 
 
 def test_contents_lead_to_every_task_where_there_is_more_than_one():

@@ -46,6 +46,7 @@ PICTURES: Mapping[type, Callable[[Any], Picture]] = MappingProxyType(
 _LONG_FACT = 44
 # What is longer is folded away.
 _MOST_ROWS, _MOST_TABLES = 20, 6
+_ASKED_FIRST = ("kappa", "F1", "MAE", "AUROC", "Harrell's C")
 
 
 @dataclass(frozen=True)
@@ -86,6 +87,12 @@ class TaskSection:
     @property
     def has_outcomes(self) -> bool:
         return any(row.outcome for row in self.rows)
+
+    @property
+    def headline(self) -> FigureRow | None:
+        """What the top of the page shows of it: of what the field asks for first, else the first figure."""
+        asked_first = (row for row in self.rows if row.what.startswith(_ASKED_FIRST))
+        return next(asked_first, self.rows[0] if self.rows else None)
 
 
 def evaluation_html(page: EvaluationPage) -> str:
