@@ -113,7 +113,7 @@ def _about_mean(squares_S: Floats, sums_S: Floats, n_S: Floats) -> Floats:
 
 def _no_rounding(differences_S: Floats, of_S: Floats) -> Floats:
     """The differences between numbers as large as `of_S`, 0 where they are only rounding."""
-    return np.where(np.abs(differences_S) > _NOTHING * of_S, differences_S, 0.0)
+    return np.where(np.abs(differences_S) <= _NOTHING * of_S, 0.0, differences_S)  # what is NaN stays it
 
 
 def _icc(n: Floats, spread_x: Floats, spread_y: Floats, together: Floats, spread_apart: Floats, bias: Floats) -> Floats:
