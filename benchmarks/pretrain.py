@@ -290,8 +290,7 @@ CASES = (
     (480, True, "float32", False),
     (480, False, "float32", False),
 )
-"""Tokens, checkpointing, precision, all tasks or staging alone. Without checkpointing 1,024 tokens of `base` would keep
-some 23 GB, by count, of which the weights of attention and their dropout are 16."""
+"""Tokens, checkpointing, precision, all tasks or staging alone."""
 EVENTS_AND_NIGHTS = ("respiratory", "arousal", "desaturation", "age", "sex")
 ANCHORS_SHARE = 0.6
 

@@ -26,7 +26,7 @@ def test_it_is_a_loop_over_tokens():
     """Three readable neighbours, a matrix each; GELU; a matrix; a skip."""
     context, (tokens, readable) = made(), given_tokens()
     expected = tokens.clone()
-    parts = zip(DILATIONS, context.norms, context.convolutions, context.mixes, strict=True)
+    parts = [(d, block.norm, block.convolution, block.mix) for d, block in zip(DILATIONS, context.blocks, strict=True)]
     for dilation, norm, convolution, mix in parts:
         heard, after = norm(expected), expected.clone()
         for window in range(2):

@@ -5,11 +5,10 @@ Dimension letters: B windows, L tokens, H features of fused tokens.
 
 from typing import Literal
 
-import torch
 from torch import Tensor, nn
 
 from sleep2vec.model.backbone import TransformerLayer
-from sleep2vec.model.dropout import Dropout
+from sleep2vec.model.dilated_block import DilatedBlock
 
 ContextName = Literal["attention", "convolutions"]
 DILATIONS = (1, 2, 4, 8, 16)
@@ -33,18 +32,9 @@ class TokenConvolutions(nn.Module):
 
     def __init__(self, width: int, dropout: float) -> None:
         super().__init__()
-        self.norms = nn.ModuleList(nn.LayerNorm(width) for _ in DILATIONS)
-        self.convolutions = nn.ModuleList(
-            nn.Conv1d(width, width, _KERNEL, padding=_KERNEL // 2 * dilation, dilation=dilation)
-            for dilation in DILATIONS
-        )
-        self.mixes = nn.ModuleList(nn.Linear(width, width) for _ in DILATIONS)
-        self.dropout = Dropout(dropout)
+        self.blocks = nn.ModuleList(DilatedBlock(width, _KERNEL, dilation, dropout) for dilation in DILATIONS)
 
     def forward(self, tokens_BLH: Tensor, readable_BL: Tensor) -> Tensor:
-        for norm, convolution, mix in zip(self.norms, self.convolutions, self.mixes, strict=True):
-            # What lies beyond the window is 0 to a convolution, so what cannot be read must be too.
-            heard_BLH = torch.where(readable_BL[..., None], norm(tokens_BLH), 0.0)
-            around_BLH = convolution(heard_BLH.transpose(1, 2)).transpose(1, 2)
-            tokens_BLH = tokens_BLH + self.dropout(mix(nn.functional.gelu(around_BLH)))
+        for block in self.blocks:
+            tokens_BLH = block(tokens_BLH, readable_BL[..., None])
         return tokens_BLH

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from sleep2vec.data.window import View
+from sleep2vec.model.dilated_block import DilatedBlock
 from sleep2vec.model.filter_bank import full_precision
 from sleep2vec.model.fusion import GatedFusion, Told
 from sleep2vec.vocabulary.modalities import MODALITIES, TOKEN_SECONDS
@@ -68,7 +69,7 @@ class SecondPath(nn.Module):
         self.readers = nn.ModuleDict({name: SecondReader(n_features(name)) for name in self.modalities})
         self.fusion = GatedFusion(len(self.modalities), WIDTH)
         self.from_tokens = nn.Linear(token_width, WIDTH)
-        self.blocks = nn.ModuleList(DilatedBlock(WIDTH, dilation) for dilation in _DILATIONS)
+        self.blocks = nn.ModuleList(DilatedBlock(WIDTH, _KERNEL, dilation) for dilation in _DILATIONS)
         self.norm = nn.LayerNorm(WIDTH)
 
     def reader(self, name: str) -> "SecondReader":
@@ -142,19 +143,3 @@ def seconds_of(name: str, view: View) -> Tensor:
     values = torch.where(view.valid_BL[..., None], view.values_BLS, 0.0)
     features = values if view.are_features else second_features(name, values)
     return features.unflatten(-1, (TOKEN_SECONDS, -1)).flatten(1, 2)
-
-
-class DilatedBlock(nn.Module):
-    """Pre-norm dilated convolution over the readable seconds, beside a skip. (B, S, E) -> (B, S, E)"""
-
-    def __init__(self, width: int, dilation: int) -> None:
-        super().__init__()
-        self.norm = nn.LayerNorm(width)
-        self.convolution = nn.Conv1d(width, width, _KERNEL, padding=_KERNEL // 2 * dilation, dilation=dilation)
-        self.mix = nn.Linear(width, width)
-
-    def forward(self, told_BSE: Tensor, readable_BS1: Tensor) -> Tensor:
-        # What lies beyond the window is 0 to a convolution, so what cannot be read must be too.
-        heard_BSE = torch.where(readable_BS1, self.norm(told_BSE), 0.0)
-        around_BES = self.convolution(heard_BSE.transpose(1, 2))
-        return told_BSE + cast(Tensor, self.mix(nn.functional.gelu(around_BES.transpose(1, 2))))
