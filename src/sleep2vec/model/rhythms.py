@@ -82,7 +82,7 @@ def rhythm_features(name: str, samples_LS: Tensor, valid_L: Tensor) -> Tensor:
     if not bool(valid_L.any()):
         return samples_LS.new_full((len(valid_L), N_FEATURES), float("nan"), dtype=torch.float32)
     with full_precision(samples_LS):
-        trace_LS = _trace(name, torch.where(valid_L[:, None], samples_LS, 0.0).float())
+        trace_LS = _trace(name, samples_LS.float())
         # Single precision has room for swings of a ten-thousandth of their size, not of the level they stand on.
         level = trace_LS[valid_L].mean()
         trace_LS = torch.where(valid_L[:, None], trace_LS - level, 0.0)
