@@ -7,8 +7,8 @@ from hypothesis import strategies as st
 
 from sleep2vec.data.event_targets import RESPIRATORY_CLASSES, event_targets
 from sleep2vec.metrics.event_stages import in_sleep
+from sleep2vec.tasks.arousal import Arousal
 from sleep2vec.tasks.event_decoding import (
-    AROUSAL,
     RESPIRATORY,
     Decoding,
     decode_events,
@@ -66,8 +66,8 @@ def test_by_hand():
     assert spans("####....####") == []
     assert spans("####.?.####") == []  # what was not seen is never bridged
     assert spans("##########.?.##########") == [[0, 10], [13, 23]]
-    assert spans("..###..", AROUSAL) == [[2, 5]]
-    assert spans("..##..", AROUSAL) == []
+    assert spans("..###..", Arousal().decoding) == [[2, 5]]
+    assert spans("..##..", Arousal().decoding) == []
     assert spans("######", Decoding(shortest_s=6.0)) == [[0, 6]]  # a child who breathes 20 times a minute
     assert event_spans([0.5] * 10, RESPIRATORY).tolist() == [[0, 10]]  # at the threshold
 
@@ -105,7 +105,7 @@ def test_labels_of_events_decode_to_the_events(drawn, grid_start_s):
 def test_events_of_one_kind_and_what_lies_in_sleep():
     probability = np.zeros(120)
     probability[[*range(5, 12), *range(58, 63), *range(100, 104)]] = 0.8
-    roused = decode_events(probability, "arousal", AROUSAL, grid_start_s=60.0)
+    roused = decode_events(probability, "arousal", Arousal().decoding, grid_start_s=60.0)
     assert [(e.kind, e.onset_s, e.duration_s) for e in roused] == [
         ("arousal", 65.0, 7.0), ("arousal", 118.0, 5.0), ("arousal", 160.0, 4.0),
     ]  # fmt: skip

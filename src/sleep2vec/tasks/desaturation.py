@@ -11,7 +11,10 @@ from sleep2vec.tasks.events import BinaryEventTask
 
 
 class Desaturation(BinaryEventTask):
-    """Where the saturation falls by 3 % or more, as it was scored."""
+    """Where the saturation falls by 3 % or more, as it was scored.
+
+    The shortest lasts 10 s: the length is ours, the AASM Manual has none.
+    """
 
     title: ClassVar[str] = "oxygen desaturations"
     question: ClassVar[Question] = "desaturation"

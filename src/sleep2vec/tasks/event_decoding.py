@@ -42,9 +42,6 @@ class Decoding:
 
 
 RESPIRATORY = Decoding()
-AROUSAL = Decoding(shortest_s=3.0)
-DESATURATION = Decoding(shortest_s=10.0)
-"""For nights whose saturation is guessed from other sensors. The length is ours; the Manual has none."""
 
 
 def event_spans(probability_S: ArrayLike, decoding: Decoding) -> NDArray[np.int64]:
